@@ -1,0 +1,33 @@
+// From a plan to machine code. This header knows nothing of LLVM; the .cpp files of this room are the only
+// ones that do.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/weights.h"
+#include "passes/plan.h"
+
+namespace cardinal {
+
+// native | x86-64-v3 | x86-64-v4 | any x86-64 LLVM CPU name with AVX2 and FMA.
+Result<Target> resolve_target(const std::string& name);
+
+struct NetworkImage {  // what is emitted besides code
+  std::string symbol;  // prefix of the exported symbols, a C identifier
+  std::string
+      weights_file;  // file name recorded in the model when the weights are kept outside; "" to embed them
+  std::vector<float> weights;  // packed
+};
+
+enum class CodeKind : uint8_t { object, assembly, llvm_ir };
+
+// The translation unit of a network as text or as an ELF object. Assembly and LLVM IR leave the weights'
+// bytes out.
+Result<std::string> emit_code(const Graph&, const Plan&, const NetworkImage&, CodeKind);
+
+// Links an object made by emit_code into a shared object at `path` (written whole or not at all), trailer
+// included.
+Status link_shared(const std::string& object, const std::string& symbol, const std::string& path);
+
+}  // namespace cardinal

@@ -1,0 +1,70 @@
+// What the convolution algorithms share: the kernel function that walks over units and calls a tile function
+// for each, and the epilogue of a tile. An algorithm says how weights are laid out in panels and emits the
+// reduction of a tile.
+//
+//   for each unit (panel, image, row, tile):                    the kernel function
+//     tile function of (tile variant, panel class):             never inlined
+//       acc[i][j] = reduction                                   the algorithm's
+//       out[i][j] = epilogue(acc[i][j])                         store_tile
+#pragma once
+
+#include "codegen/cpu/kernels.h"
+#include "codegen/cpu/window.h"
+
+namespace cardinal {
+
+inline constexpr int64_t kLineFloats = 16;  // of a cache line
+
+// Panels of equal class run the same code.
+struct PanelClass {
+  int blocks = 1;             // of 16 output channels
+  bool last = false;          // its last block is the tensors' last, and is masked in one of them
+  int64_t tail_channels = 0;  // of a last input block that is not whole; 0 if all are whole
+  bool operator==(const PanelClass&) const = default;
+};
+
+struct Panels {
+  std::vector<PanelClass> classes;
+  std::vector<int> class_of;           // the rest by panel
+  std::vector<int64_t> first_block;    // of the input
+  std::vector<int64_t> weight_offset;  // floats
+  int64_t prefetch_floats =
+      0;  // of the next panel, fetched into L2 while a panel's tiles are computed; 0: none
+  void append(const PanelClass&, int64_t first, int64_t offset);
+};
+
+// Whether any tensor that a tile's blocks are read from or written to lacks the lanes beyond its last
+// channel.
+bool masked(const Step&);
+
+// A tile function: what it is made for, and its parameters.
+struct ConvTile {
+  const Step& step;
+  const ConvKernel& kernel;
+  const ConvShape& shape;  // rows joined if the kernel is collapsed
+  const TileVariant& variant;
+  const PanelClass& panel;
+  llvm::Value* x = nullptr;  // at channel 0 of the panel's first block, row 0 and tap 0 of pixel 0's window
+  llvm::Value* w = nullptr;  // the panel's
+  llvm::Value* bias = nullptr;   // of the panel; null if there is none
+  llvm::Value* ahead = nullptr;  // this tile's share of the next panel's weights, to be prefetched
+  int64_t ahead_lines = 0;       // of 64 bytes
+  llvm::Value* out = nullptr;    // at pixel 0 and block 0 of the tile, as are the epilogue's operands
+  Values operands;
+  RowRange rows;
+  const View& x_view() const { return step.inputs[0]; }
+  // Lanes that exist of block `j` of the panel in one of the step's views.
+  int lanes(const View& view, int j) const {
+    return panel.last && j == panel.blocks - 1 ? last_block_lanes(view) : static_cast<int>(kChannelBlock);
+  }
+};
+
+// Applies the epilogue to the results of pixel i and block j, at [i * panel.blocks + j], and stores them.
+// They are whole blocks, or narrower vectors starting at lane `first_lane` of their blocks.
+void store_tile(Emitter&, const ConvTile&, const Values& acc, int first_lane = 0);
+
+// Emits the kernel. `emit_tile` emits the body of a tile function.
+void emit_conv(Emitter&, const Step&, const ConvKernel&, const KernelArguments&, const Panels&,
+               llvm::function_ref<void(const ConvTile&)> emit_tile);
+
+}  // namespace cardinal

@@ -1,0 +1,123 @@
+// Direct convolution: a register tile of `pixels` x `panel` blocks over the whole reduction.
+//
+//   acc[i][j] = bias
+//   for input block, kernel row in range, run of taps, tap, k (by k_unroll):    all rolled
+//     acc[i][j] += x[pixel i, tap, k] * w[k][j]
+#include "codegen/cpu/conv.h"
+
+namespace cardinal {
+namespace {
+
+Panels make_panels(const Step& step, const ConvKernel& kernel) {
+  const ConvShape& shape = kernel.shape;
+  int64_t ic_blocks = ceil_div(shape.ic, kChannelBlock), oc_blocks = ceil_div(shape.oc, kChannelBlock);
+  int64_t tail = shape.ic % kChannelBlock, offset = 0;
+  Panels panels;
+  for (int64_t p = 0; p * kernel.panel < oc_blocks; ++p) {
+    int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];
+    bool whole = tail == 0 || first + kernel.reduce_blocks < ic_blocks;
+    PanelClass panel;
+    panel.blocks = static_cast<int>(std::min<int64_t>(kernel.panel, oc_blocks - p * kernel.panel));
+    panel.last = (p + 1) * kernel.panel >= oc_blocks && masked(step);
+    panel.tail_channels = whole ? 0 : tail;
+    panels.append(panel, first, offset);
+    int64_t channels =
+        std::min((first + kernel.reduce_blocks) * kChannelBlock, shape.ic) - first * kChannelBlock;
+    int64_t floats = channels * shape.kh * shape.kw * panel.blocks * kChannelBlock;
+    offset += floats;
+    panels.prefetch_floats = std::max(panels.prefetch_floats, floats);
+  }
+  return panels;
+}
+
+// `steps` steps of the reduction for one tap: x at the channel and pixel 0's tap, w at the channel's vectors.
+Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t steps, llvm::Value* x,
+                    llvm::Value* w, Values acc) {
+  int blocks = tile.panel.blocks;
+  int64_t pixel_stride = tile.shape.stride_w * tile.x_view().stride_w;
+  for (int64_t k = 0; k < steps; ++k) {
+    Values weights;
+    for (int j = 0; j < blocks; ++j)
+      weights.push_back(e.load_block(e.element(w, (k * blocks + j) * kChannelBlock), 64));
+    for (int i = 0; i < tile.variant.pixels; ++i) {
+      if (!contains(pixels, i)) continue;
+      llvm::Value* value = e.broadcast(e.element(x, i * pixel_stride + k * tile.x_view().stride_c));
+      for (int j = 0; j < blocks; ++j) {
+        llvm::Value*& a = acc[static_cast<size_t>(i * blocks + j)];
+        a = e.fma(value, weights[static_cast<size_t>(j)], a);
+      }
+    }
+  }
+  return acc;
+}
+
+// The tile's share of the next panel is fetched a few lines with each kernel row of each input block, or, if
+// it is less than that, all at the start.
+int64_t lines_per_row(const ConvTile& tile) {
+  constexpr int64_t kFewLines = 8;  // as many as are not worth spreading
+  return tile.ahead_lines <= kFewLines
+             ? 0
+             : ceil_div(tile.ahead_lines, tile.kernel.reduce_blocks * tile.shape.kh);
+}
+
+void prefetch_lines(Emitter& e, llvm::Value* ahead, int64_t lines) {
+  for (int64_t i = 0; i < lines; ++i) e.prefetch(e.element(ahead, i * kLineFloats));
+}
+
+// Input block `block`, of `channels` channels.
+Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_t channels, Values acc) {
+  const View& view = tile.x_view();
+  const ConvShape& shape = tile.shape;
+  int64_t step_floats = tile.panel.blocks * kChannelBlock, tap_floats = channels * step_floats;
+  llvm::Value* x = e.element(tile.x, e.mul(block, view.stride_block));
+  llvm::Value* w = e.element(tile.w, e.mul(block, kChannelBlock * shape.kh * shape.kw * step_floats));
+  int64_t unroll = std::min<int64_t>(tile.kernel.k_unroll, channels), rolled = channels / unroll * unroll;
+  auto one_tap = [&](PixelSet pixels, llvm::Value* x, llvm::Value* w, Values acc) {
+    acc = e.for_range(0, rolled, unroll, acc, [&](llvm::Value* k, Values acc) {
+      return multiply_add(e, tile, pixels, unroll, e.element(x, e.mul(k, view.stride_c)),
+                          e.element(w, e.mul(k, step_floats)), acc);
+    });
+    return multiply_add(e, tile, pixels, channels - rolled, e.element(x, rolled * view.stride_c),
+                        e.element(w, rolled * step_floats), acc);
+  };
+  auto one_row = [&](llvm::Value* r, Values acc) {
+    llvm::Value* x_row = e.element(x, e.mul(r, shape.dilation_h * view.stride_h));
+    llvm::Value* w_row = e.element(w, e.mul(r, shape.kw * tap_floats));
+    if (int64_t lines = lines_per_row(tile)) {
+      llvm::Value* done = e.mul(e.add(e.mul(block, shape.kh), r), lines * kLineFloats);
+      prefetch_lines(e, e.element(tile.ahead, done), lines);
+    }
+    for (const TapRun& run : tile.variant.runs)
+      acc = e.for_range(run.first, run.end, 1, acc, [&](llvm::Value* s, Values acc) {
+        return one_tap(run.pixels, e.element(x_row, e.mul(s, shape.dilation_w * view.stride_w)),
+                       e.element(w_row, e.mul(s, tap_floats)), acc);
+      });
+    return acc;
+  };
+  return e.for_range(tile.rows.begin, tile.rows.end, 1, acc, one_row, tile.rows.trips);
+}
+
+void emit_tile(Emitter& e, const ConvTile& tile) {
+  Values start, acc;
+  for (int j = 0; j < tile.panel.blocks; ++j)
+    start.push_back(tile.bias ? e.load_block(e.element(tile.bias, j * kChannelBlock), 64) : e.splat(0.0));
+  for (int i = 0; i < tile.variant.pixels; ++i) acc.append(start);
+
+  if (lines_per_row(tile) == 0) prefetch_lines(e, tile.ahead, tile.ahead_lines);
+  int64_t whole = tile.kernel.reduce_blocks - (tile.panel.tail_channels ? 1 : 0);
+  acc = e.for_range(0, whole, 1, acc, [&](llvm::Value* block, Values acc) {
+    return reduce_block(e, tile, block, kChannelBlock, acc);
+  });
+  if (tile.panel.tail_channels) acc = reduce_block(e, tile, e.integer(whole), tile.panel.tail_channels, acc);
+  store_tile(e, tile, acc);
+}
+
+}  // namespace
+
+void emit_conv_direct(Emitter& e, const Step& step, const ConvKernel& kernel,
+                      const KernelArguments& arguments) {
+  emit_conv(e, step, kernel, arguments, make_panels(step, kernel),
+            [&](const ConvTile& tile) { emit_tile(e, tile); });
+}
+
+}  // namespace cardinal

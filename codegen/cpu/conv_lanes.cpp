@@ -1,0 +1,162 @@
+// Grouped convolution with groups of 1, 2, 4 or 8 channels: several groups in one vector.
+//
+//   acc[i] = bias
+//   for kernel row in range (rolled), k in the group, chunk of taps:
+//     for input column:  v = its lanes (l / width) * width + k;    loaded and spread once
+//       for tap s and pixel i that the column belongs to:  acc[i] += v * weight[k][s]
+//
+// On 256-bit targets a tile is computed in two passes of 8 lanes: a pass's accumulators and weights fit into
+// 16 registers.
+#include <llvm/IR/IntrinsicsX86.h>
+
+#include <map>
+
+#include "codegen/cpu/conv.h"
+
+namespace cardinal {
+namespace {
+
+// How each lane gets channel k of its group: a broadcast if a vector is one group; a constant permutation
+// within 128 bits (k loop unrolled, one cheap shuffle each); else a permutation with its indices in memory (k
+// loop rolled: a constant permutation across 128-bit lanes would become two shuffles).
+enum class Spread : uint8_t { none, broadcast, in_lane, table };
+
+struct Pass {
+  Emitter& e;
+  const ConvTile& tile;
+  int width = 1;     // channels of a group
+  int lanes = 16;    // computed in this pass
+  int x_lanes = 16;  // of the input's that exist
+  Spread spread = Spread::none;
+  llvm::Value* table = nullptr;  // permutations by k, for Spread::table
+  const View& x_view() const { return tile.x_view(); }
+};
+
+Spread choose_spread(int width, int lanes) {
+  if (width == 1) return Spread::none;
+  if (width == lanes) return Spread::broadcast;
+  return width <= 4 ? Spread::in_lane : Spread::table;
+}
+
+llvm::Value* permutation_table(Emitter& e, int width) {
+  std::vector<uint32_t> indices;
+  for (int k = 0; k < width; ++k)
+    for (int lane = 0; lane < kChannelBlock; ++lane)
+      indices.push_back(static_cast<uint32_t>(lane / width * width + k));
+  auto* data = llvm::ConstantDataArray::get(e.module.getContext(), indices);
+  auto* table = new llvm::GlobalVariable(e.module, data->getType(), true, llvm::GlobalValue::PrivateLinkage,
+                                         data, "permutations");
+  table->setAlignment(llvm::Align(64));
+  return table;
+}
+
+// Channel k of each lane's group. `k` is a constant for Spread::in_lane; `indices` are those of
+// Spread::table.
+llvm::Value* load_spread(const Pass& p, llvm::Value* address, llvm::Value* k, llvm::Value* indices) {
+  Emitter& e = p.e;
+  if (p.spread == Spread::broadcast)
+    return e.broadcast(e.element(address, e.mul(k, p.x_view().stride_c)), p.lanes);
+  llvm::Value* value = e.load_block(p.x_view(), address, p.x_lanes, p.lanes);
+  if (p.spread == Spread::none) return value;
+  if (p.spread == Spread::table)
+    return e.builder.CreateIntrinsic(llvm::Intrinsic::x86_avx512_permvar_sf_512, {}, {value, indices});
+  llvm::SmallVector<int, 16> permutation;
+  auto channel = static_cast<int>(llvm::cast<llvm::ConstantInt>(k)->getSExtValue());
+  for (int lane = 0; lane < p.lanes; ++lane) permutation.push_back(lane / p.width * p.width + channel);
+  return e.builder.CreateShuffleVector(value, permutation);
+}
+
+// Which multiply-adds a column's vector is for.
+struct Use {
+  int pixel;
+  int64_t tap;
+};
+
+// Those of taps [first, end), by column from the start of pixel 0's window.
+std::map<int64_t, std::vector<Use>> uses_by_column(const ConvTile& tile, int64_t first, int64_t end) {
+  std::map<int64_t, std::vector<Use>> uses;
+  for (int i = 0; i < tile.variant.pixels; ++i)
+    for (int64_t s = first; s < end; ++s)
+      if (tile.variant.valid(i, s))
+        uses[i * tile.shape.stride_w + s * tile.shape.dilation_w].push_back({i, s});
+  return uses;
+}
+
+// One kernel row for channel k of the groups, w at tap 0.
+Values multiply_add(const Pass& p, llvm::Value* x, llvm::Value* w, llvm::Value* k, Values acc) {
+  Emitter& e = p.e;
+  llvm::Value* indices = nullptr;
+  if (p.spread == Spread::table) {
+    auto* type = llvm::FixedVectorType::get(e.builder.getInt32Ty(), kChannelBlock);
+    indices = e.builder.CreateAlignedLoad(type, e.element(p.table, e.mul(k, kChannelBlock)), llvm::Align(64));
+  }
+  // As many taps as have room for their weights beside the accumulators, two columns and the indices.
+  int64_t chunk = std::max(1, e.target.vector_registers - p.tile.variant.pixels - 3);
+  for (int64_t first = 0; first < p.tile.shape.kw; first += chunk) {
+    std::map<int64_t, llvm::Value*> weights;
+    for (const auto& [column, uses] :
+         uses_by_column(p.tile, first, std::min(first + chunk, p.tile.shape.kw))) {
+      llvm::Value* value = load_spread(p, e.element(x, column * p.x_view().stride_w), k, indices);
+      for (const Use& use : uses) {
+        llvm::Value*& weight = weights[use.tap];
+        if (!weight)
+          weight = e.load_block(e.element(w, use.tap * kChannelBlock), 4 * p.lanes, p.lanes, p.lanes);
+        llvm::Value*& a = acc[static_cast<size_t>(use.pixel)];
+        a = e.fma(value, weight, a);
+      }
+    }
+  }
+  return acc;
+}
+
+// The whole reduction for the lanes of a pass.
+Values reduce_pass(const Pass& p, llvm::Value* x, llvm::Value* w, const Values& start) {
+  Emitter& e = p.e;
+  const ConvShape& shape = p.tile.shape;
+  auto one_row = [&](llvm::Value* r, Values acc) {
+    llvm::Value* x_row = e.element(x, e.mul(r, shape.dilation_h * p.x_view().stride_h));
+    llvm::Value* w_row = e.element(w, e.mul(r, p.width * shape.kw * kChannelBlock));
+    auto one_channel = [&](llvm::Value* k, Values acc) {
+      return multiply_add(p, x_row, e.element(w_row, e.mul(k, shape.kw * kChannelBlock)), k, acc);
+    };
+    bool rolled = p.spread == Spread::broadcast || p.spread == Spread::table;
+    if (rolled) return e.for_range(0, p.width, 1, acc, one_channel);
+    for (int k = 0; k < p.width; ++k) acc = one_channel(e.integer(k), acc);
+    return acc;
+  };
+  return e.for_range(p.tile.rows.begin, p.tile.rows.end, 1, start, one_row, p.tile.rows.trips);
+}
+
+void emit_tile(Emitter& e, const ConvTile& tile, int lanes, llvm::Value* table) {
+  auto width = static_cast<int>(tile.shape.ic / tile.shape.groups);
+  auto* type = llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(lanes));
+  for (int lane = 0; lane < kChannelBlock && lane < tile.lanes(tile.step.output, 0); lane += lanes) {
+    llvm::Value* start = tile.bias ? e.load_block(e.element(tile.bias, lane), 4 * lanes, lanes, lanes)
+                                   : llvm::Constant::getNullValue(type);
+    Pass pass{e, tile, width, lanes, tile.lanes(tile.x_view(), 0) - lane, choose_spread(width, lanes), table};
+    Values acc(static_cast<size_t>(tile.variant.pixels), start);
+    if (pass.x_lanes > 0)  // else these are pad lanes, and the weights' are zero
+      acc = reduce_pass(pass, e.element(tile.x, lane * tile.x_view().stride_c), e.element(tile.w, lane), acc);
+    store_tile(e, tile, acc, lane);
+  }
+}
+
+}  // namespace
+
+void emit_conv_lanes(Emitter& e, const Step& step, const ConvKernel& kernel,
+                     const KernelArguments& arguments) {
+  const ConvShape& shape = kernel.shape;
+  int64_t width = shape.ic / shape.groups, blocks = ceil_div(shape.oc, kChannelBlock);
+  Panels panels;
+  for (int64_t b = 0; b < blocks; ++b)
+    panels.append({1, b + 1 == blocks && masked(step), 0}, b,
+                  b * shape.kh * width * shape.kw * kChannelBlock);
+  int lanes = std::min<int>(e.target.vector_lanes, kChannelBlock);
+  llvm::Value* table = choose_spread(static_cast<int>(width), lanes) == Spread::table
+                           ? permutation_table(e, static_cast<int>(width))
+                           : nullptr;
+  emit_conv(e, step, kernel, arguments, panels,
+            [&](const ConvTile& tile) { emit_tile(e, tile, lanes, table); });
+}
+
+}  // namespace cardinal

@@ -1,0 +1,147 @@
+#include "codegen/cpu/epilogue.h"
+
+#include <llvm/IR/Intrinsics.h>
+
+#include <cmath>
+#include <initializer_list>
+#include <numbers>
+
+// The polynomials are least-maximum fits (Lawson's iteration on 4000 Chebyshev nodes, in double, rounded to
+// float), weighted so that the error of the whole function is level over the interval.
+
+namespace cardinal {
+namespace {
+
+// c0 + x * (c1 + x * (c2 + ...))
+llvm::Value* polynomial(Emitter& e, llvm::Value* x, std::initializer_list<double> coefficients) {
+  auto c = std::rbegin(coefficients);
+  llvm::Value* sum = e.constant_like(x, *c++);
+  for (; c != std::rend(coefficients); ++c) sum = e.fma(sum, x, e.constant_like(x, *c));
+  return sum;
+}
+
+llvm::Value* magnitude(Emitter& e, llvm::Value* x) {
+  return e.builder.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
+}
+
+llvm::Value* with_sign_of(Emitter& e, llvm::Value* value, llvm::Value* sign) {
+  return e.builder.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, value, sign);
+}
+
+// The order of operands makes both hand a NaN in `x` on.
+llvm::Value* at_least(Emitter& e, double bound, llvm::Value* x) {
+  return e.fmax(e.constant_like(x, bound), x);
+}
+llvm::Value* at_most(Emitter& e, double bound, llvm::Value* x) {
+  return e.fmin(e.constant_like(x, bound), x);
+}
+
+llvm::Value* sigmoid(Emitter& e, llvm::Value* x) {
+  llvm::Value* one = e.constant_like(x, 1.0);
+  return e.fdiv(one, e.fadd(one, emit_exp(e, e.builder.CreateFNeg(x))));
+}
+
+// min(max(x + 3, 0), 6) / 6
+llvm::Value* hardsigmoid(Emitter& e, llvm::Value* x) {
+  llvm::Value* shifted = e.fadd(x, e.constant_like(x, 3.0));
+  return e.fmul(at_most(e, 6.0, at_least(e, 0.0, shifted)), e.constant_like(x, 1.0 / 6.0));
+}
+
+llvm::Value* gelu(Emitter& e, llvm::Value* x) {
+  llvm::Value* erf = emit_erf(e, e.fmul(x, e.constant_like(x, 1.0 / std::numbers::sqrt2)));
+  llvm::Value* half = e.fmul(x, e.constant_like(x, 0.5));
+  return e.fma(half, erf, half);
+}
+
+}  // namespace
+
+// x = n ln 2 + r, |r| <= ln 2 / 2; exp(x) = 2^n (1 + r + r^2 P(r)).
+llvm::Value* emit_exp(Emitter& e, llvm::Value* x) {
+  llvm::IRBuilder<>& b = e.builder;
+  // Between these bounds 2^n is a normal float; exp(-87.3) is 1.2e-38, exp(88.3) is 2.2e38.
+  x = at_most(e, 88.3, at_least(e, -87.3, x));
+  // Adding 1.5 * 2^23 leaves n, rounded, in the low bits of the significand.
+  llvm::Value* shift = e.constant_like(x, 12582912.0);
+  llvm::Value* shifted = e.fma(x, e.constant_like(x, std::numbers::log2e), shift);
+  llvm::Value* n = e.fsub(shifted, shift);
+  // ln 2 in two parts, the first short enough for n * part to be exact.
+  llvm::Value* r = e.fma(n, e.constant_like(x, -0.693145751953125), x);
+  r = e.fma(n, e.constant_like(x, 0.693145751953125 - std::numbers::ln2), r);
+  llvm::Value* p = polynomial(e, r, {0.49999994, 0.16666521, 0.04166839, 0.008368745, 0.0013814539});
+  p = e.fadd(e.fma(e.fmul(r, r), p, r), e.constant_like(x, 1.0));
+  llvm::Type* bits = x->getType()->getWithNewType(b.getInt32Ty());
+  llvm::Value* exponent = b.CreateShl(b.CreateBitCast(shifted, bits), llvm::ConstantInt::get(bits, 23));
+  return b.CreateBitCast(b.CreateAdd(b.CreateBitCast(p, bits), exponent), x->getType());
+}
+
+// Below 0.65 x + x^3 P(x^2), above 1 - 2 / (exp(2 |x|) + 1).
+llvm::Value* emit_tanh(Emitter& e, llvm::Value* x) {
+  llvm::Value *size = magnitude(e, x), *square = e.fmul(x, x), *one = e.constant_like(x, 1.0);
+  llvm::Value* p = polynomial(e, square, {-0.33333263, 0.13330899, -0.053692967, 0.020483315, -0.005528633});
+  llvm::Value* small = e.fma(e.fmul(x, square), p, x);
+  llvm::Value* power = emit_exp(e, e.fadd(size, size));
+  llvm::Value* large = e.fsub(one, e.fdiv(e.constant_like(x, 2.0), e.fadd(power, one)));
+  llvm::Value* is_small = e.builder.CreateFCmpOLT(size, e.constant_like(x, 0.65));
+  return e.builder.CreateSelect(is_small, small, with_sign_of(e, large, x));
+}
+
+// Below 1 x P(x^2), above 1 - exp(-Q(|x|)), Q fitted up to 4, where erf rounds to 1.
+llvm::Value* emit_erf(Emitter& e, llvm::Value* x) {
+  llvm::Value *size = magnitude(e, x), *square = e.fmul(x, x), *one = e.constant_like(x, 1.0);
+  llvm::Value* small = e.fmul(x, polynomial(e, square,
+                                            {1.1283791, -0.37612626, 0.112836, -0.026854444, 0.0051895357,
+                                             -0.0008020842, 7.889123e-05}));
+  llvm::Value* q =
+      polynomial(e, at_most(e, 4.0, size),
+                 {0.00035371876, 1.12704, 0.6382257, 0.10303737, -0.02180532, 0.002939608, -0.00018557407});
+  llvm::Value* large = e.fsub(one, emit_exp(e, e.builder.CreateFNeg(q)));
+  llvm::Value* is_small = e.builder.CreateFCmpOLT(size, one);
+  return e.builder.CreateSelect(is_small, small, with_sign_of(e, large, x));
+}
+
+llvm::Value* emit_activation(Emitter& e, const Activation& activation, llvm::Value* x) {
+  using Kind = Activation::Kind;
+  switch (activation.kind) {
+    case Kind::relu:
+      return at_least(e, 0.0, x);
+    case Kind::relu6:
+      return at_most(e, 6.0, at_least(e, 0.0, x));
+    case Kind::leaky_relu:
+      return e.builder.CreateSelect(e.builder.CreateFCmpOGT(x, e.constant_like(x, 0.0)), x,
+                                    e.fmul(x, e.constant_like(x, activation.alpha)));
+    case Kind::sigmoid:
+      return sigmoid(e, x);
+    case Kind::tanh:
+      return emit_tanh(e, x);
+    case Kind::silu:
+      return e.fmul(x, sigmoid(e, x));
+    case Kind::hardswish:
+      return e.fmul(x, hardsigmoid(e, x));
+    case Kind::hardsigmoid:
+      return hardsigmoid(e, x);
+    case Kind::gelu:
+      return gelu(e, x);
+  }
+  llvm_unreachable("no such activation");
+}
+
+llvm::Value* emit_epilogue(Emitter& e, const Epilogue& epilogue, llvm::Value* value,
+                           llvm::function_ref<llvm::Value*(int)> operand) {
+  int next = 0;
+  for (const EpilogueStep& step : epilogue) {
+    switch (step.kind) {
+      case EpilogueStep::Kind::activation:
+        value = emit_activation(e, step.activation, value);
+        break;
+      case EpilogueStep::Kind::add:
+        value = e.fadd(value, operand(next++));
+        break;
+      case EpilogueStep::Kind::mul:
+        value = e.fmul(value, operand(next++));
+        break;
+    }
+  }
+  return value;
+}
+
+}  // namespace cardinal

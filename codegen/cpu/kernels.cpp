@@ -1,0 +1,94 @@
+#include "codegen/cpu/kernels.h"
+
+#include <fmt/format.h>
+
+namespace cardinal {
+
+llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
+  llvm::SmallVector<llvm::Type*> parameters(1 + step.inputs.size() + step.weights.size(), e.ptr);
+  parameters.append(2, e.i64);
+  llvm::Function* function = e.begin_function(name, parameters);
+  KernelArguments arguments;
+  unsigned next = 0;
+  arguments.out = function->getArg(next++);
+  for (size_t i = 0; i < step.inputs.size(); ++i) arguments.inputs.push_back(function->getArg(next++));
+  for (size_t i = 0; i < step.weights.size(); ++i) arguments.weights.push_back(function->getArg(next++));
+  arguments.begin = function->getArg(next++);
+  arguments.end = function->getArg(next++);
+
+  struct Emit {
+    Emitter& e;
+    const Step& step;
+    const KernelArguments& arguments;
+    void operator()(const ConvKernel& kernel) const {
+      if (kernel.algorithm == ConvAlgorithm::direct)
+        emit_conv_direct(e, step, kernel, arguments);
+      else
+        emit_conv_lanes(e, step, kernel, arguments);
+    }
+    void operator()(const PoolKernel& kernel) const { emit_pool(e, step, kernel, arguments); }
+    void operator()(const PointwiseKernel& kernel) const { emit_pointwise(e, step, kernel, arguments); }
+    void operator()(const ReorderKernel& kernel) const { emit_reorder(e, step, kernel, arguments); }
+    void operator()(const SoftmaxKernel& kernel) const { emit_softmax(e, step, kernel, arguments); }
+  };
+  std::visit(Emit{e, step, arguments}, step.kernel);
+  e.end_function();
+  return function;
+}
+
+namespace {
+
+// Alignment is all that a kernel knows of where a buffer is.
+std::string key(const View& v) {
+  return fmt::format("[{} {} {} {} {} {} {} a{} p{} f{}]", to_string(v.shape), v.stride_n, v.stride_block,
+                     v.stride_c, v.stride_h, v.stride_w, v.shape.rank(), block_alignment(v), v.padded,
+                     v.first_channel);
+}
+
+std::string key(const ConvShape& s) {
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", s.n, s.ic, s.ih, s.iw, s.oc, s.oh,
+                     s.ow, s.kh, s.kw, s.stride_h, s.stride_w, s.dilation_h, s.dilation_w, s.pad_top,
+                     s.pad_left, s.groups);
+}
+
+std::string key(const Epilogue& epilogue) {
+  std::string text;
+  for (const EpilogueStep& step : epilogue)
+    text += fmt::format(" {}:{}:{}", static_cast<int>(step.kind), static_cast<int>(step.activation.kind),
+                        step.activation.alpha);
+  return text;
+}
+
+std::string key(const std::vector<RowTile>& tiles) {
+  std::string text;
+  for (const RowTile& tile : tiles) text += fmt::format(" {}+{}", tile.x, tile.pixels);
+  return text;
+}
+
+std::string key(const ConvKernel& k) {
+  return fmt::format("conv {} a{} c{} {} {} {} tiles{} reduce {} first {} bias {} epilogue{}", key(k.shape),
+                     static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.panel, k.k_unroll, key(k.tiles),
+                     k.reduce_blocks, fmt::join(k.first_block, ","), k.has_bias, key(k.epilogue));
+}
+
+std::string key(const PoolKernel& k) {
+  return fmt::format("pool {} m{} {} {} {} tiles{}", key(k.shape), static_cast<int>(k.mode), k.pad_bottom,
+                     k.pad_right, k.count_include_pad, key(k.tiles));
+}
+
+std::string key(const PointwiseKernel& k) {
+  return fmt::format("pointwise {}{}", static_cast<int>(k.base), key(k.epilogue));
+}
+
+std::string key(const ReorderKernel& k) { return fmt::format("reorder {}", k.zero_lanes); }
+std::string key(const SoftmaxKernel&) { return "softmax"; }
+
+}  // namespace
+
+std::string kernel_key(const Step& step) {
+  std::string text = std::visit([](const auto& kernel) { return key(kernel); }, step.kernel);
+  for (const View& view : step.inputs) text += key(view);
+  return text + " -> " + key(step.output) + fmt::format(" w{}", step.weights.size());
+}
+
+}  // namespace cardinal

@@ -1,0 +1,37 @@
+// Kernels: one function per distinct step, emitted mechanically from the plan.
+//
+// A kernel is `void name(ptr out, ptr in0, ..., ptr weights0, ..., i64 begin, i64 end)`, internal to the
+// module. It computes units [begin, end) of its step; plan.h says for each kernel what a unit is. The
+// pointers are view bases: the view's offset is already added, in0... are Step::inputs and weights0...
+// Step::weights in order. A kernel depends on the step's kernel, views and weights' sizes only, never on
+// where buffers are, so equal steps share one function.
+#pragma once
+
+#include <string>
+
+#include "codegen/emitter.h"
+
+namespace cardinal {
+
+llvm::Function* emit_kernel(Emitter&, const Step&, llvm::StringRef name);
+
+// Equal for two steps exactly if they may share a kernel function.
+std::string kernel_key(const Step&);
+
+// The parameters of the kernel function being emitted.
+struct KernelArguments {
+  llvm::Value* out = nullptr;
+  llvm::SmallVector<llvm::Value*, 4> inputs, weights;
+  llvm::Value *begin = nullptr, *end = nullptr;
+};
+
+// One emitter per kernel: each is called with the builder in the entry block of the kernel's function, whose
+// name it may use as the prefix for functions of its own, and leaves it where `ret void` is to be.
+void emit_conv_direct(Emitter&, const Step&, const ConvKernel&, const KernelArguments&);
+void emit_conv_lanes(Emitter&, const Step&, const ConvKernel&, const KernelArguments&);
+void emit_pool(Emitter&, const Step&, const PoolKernel&, const KernelArguments&);
+void emit_pointwise(Emitter&, const Step&, const PointwiseKernel&, const KernelArguments&);
+void emit_reorder(Emitter&, const Step&, const ReorderKernel&, const KernelArguments&);
+void emit_softmax(Emitter&, const Step&, const SoftmaxKernel&, const KernelArguments&);
+
+}  // namespace cardinal

@@ -1,0 +1,125 @@
+#include "codegen/cpu/window.h"
+
+#include <algorithm>
+
+namespace cardinal {
+
+bool TileVariant::valid(int pixel, int64_t tap) const {
+  return std::any_of(runs.begin(), runs.end(), [&](const TapRun& run) {
+    return run.first <= tap && tap < run.end && contains(run.pixels, pixel);
+  });
+}
+
+static TileVariant make_variant(const ConvShape& shape, const RowTile& tile) {
+  assert(tile.pixels <= 64);
+  TileVariant variant{static_cast<int>(tile.pixels), {}};
+  for (int64_t tap = 0; tap < shape.kw; ++tap) {
+    PixelSet valid = 0;
+    for (int64_t i = 0; i < tile.pixels; ++i) {
+      int64_t column = (tile.x + i) * shape.stride_w - shape.pad_left + tap * shape.dilation_w;
+      if (column >= 0 && column < shape.iw) valid |= PixelSet{1} << i;
+    }
+    if (valid == 0) continue;
+    if (!variant.runs.empty() && variant.runs.back().end == tap && variant.runs.back().pixels == valid)
+      variant.runs.back().end = tap + 1;
+    else
+      variant.runs.push_back({tap, tap + 1, valid});
+  }
+  return variant;
+}
+
+Tiling make_tiling(const ConvShape& shape, const std::vector<RowTile>& tiles) {
+  Tiling tiling{tiles, {}, {}};
+  for (const RowTile& tile : tiles) {
+    TileVariant variant = make_variant(shape, tile);
+    auto found = std::find(tiling.variants.begin(), tiling.variants.end(), variant);
+    tiling.variant_of.push_back(static_cast<int>(found - tiling.variants.begin()));
+    if (found == tiling.variants.end()) tiling.variants.push_back(variant);
+  }
+  return tiling;
+}
+
+llvm::Value* first_pixel(Emitter& e, const Tiling& tiling, llvm::Value* tile) {
+  std::vector<int64_t> first;
+  for (const RowTile& t : tiling.tiles) first.push_back(t.x);
+  return e.table_entry(first, tile, "first_pixel");
+}
+
+UnitIndex decode_unit(Emitter& e, llvm::Value* unit, const ConvShape& shape, size_t tiles) {
+  UnitIndex index{};
+  auto count = static_cast<int64_t>(tiles);
+  index.tile = e.rem(unit, count);
+  unit = e.div(unit, count);
+  index.row = e.rem(unit, shape.oh);
+  unit = e.div(unit, shape.oh);
+  index.image = e.rem(unit, shape.n);
+  index.outer = e.div(unit, shape.n);
+  return index;
+}
+
+RowRange valid_rows(Emitter& e, const ConvShape& shape, llvm::Value* row) {
+  int64_t last_top = (shape.oh - 1) * shape.stride_h - shape.pad_top;
+  if (shape.pad_top == 0 && last_top + (shape.kh - 1) * shape.dilation_h < shape.ih)
+    return {0, shape.kh, Trips::at_least_one};
+
+  RowRange range;
+  range.trips = Trips::at_least_one;
+  for (int64_t y = 0; y < shape.oh; ++y) {
+    bool any = false;
+    for (int64_t r = 0; r < shape.kh && !any; ++r) {
+      int64_t h = y * shape.stride_h - shape.pad_top + r * shape.dilation_h;
+      any = h >= 0 && h < shape.ih;
+    }
+    if (!any) range.trips = Trips::any;
+  }
+  llvm::Value* top = e.sub(e.mul(row, shape.stride_h), shape.pad_top);
+  // The number of taps before input row `limit`, counted from `top`.
+  auto taps_before = [&](int64_t limit) {
+    llvm::Value* distance = e.max(e.sub(limit, top), 0);
+    return e.min(e.div(e.add(distance, shape.dilation_h - 1), shape.dilation_h), shape.kh);
+  };
+  range.begin = taps_before(0);
+  range.end = taps_before(shape.ih);
+  return range;
+}
+
+void append_rows(Emitter& e, const RowRange& range, Values& arguments) {
+  if (range.constant()) return;
+  arguments.push_back(e.value_of(range.begin));
+  arguments.push_back(e.value_of(range.end));
+}
+
+RowRange rows_from(const RowRange& range, llvm::Function* tile, unsigned first_parameter) {
+  if (range.constant()) return range;
+  return {tile->getArg(first_parameter), tile->getArg(first_parameter + 1), range.trips};
+}
+
+void emit_by_class(Emitter& e, llvm::Value* i, llvm::ArrayRef<int> class_of,
+                   llvm::function_ref<void(int)> emit) {
+  int classes = *std::max_element(class_of.begin(), class_of.end()) + 1;
+  std::vector<int64_t> count(static_cast<size_t>(classes));
+  for (int c : class_of) ++count[static_cast<size_t>(c)];
+  auto commonest = static_cast<int>(std::max_element(count.begin(), count.end()) - count.begin());
+  if (count[static_cast<size_t>(commonest)] == static_cast<int64_t>(class_of.size())) return emit(commonest);
+
+  llvm::LLVMContext& context = e.module.getContext();
+  llvm::Function* function = e.builder.GetInsertBlock()->getParent();
+  auto* join = llvm::BasicBlock::Create(context, "join", function);
+  std::vector<llvm::BasicBlock*> blocks(static_cast<size_t>(classes));
+  for (auto& block : blocks) block = llvm::BasicBlock::Create(context, "class", function, join);
+  auto* choice = e.builder.CreateSwitch(i, blocks[static_cast<size_t>(commonest)]);
+  for (size_t at = 0; at < class_of.size(); ++at)
+    if (class_of[at] != commonest)
+      choice->addCase(e.builder.getInt64(at), blocks[static_cast<size_t>(class_of[at])]);
+  for (int c = 0; c < classes; ++c) {
+    e.builder.SetInsertPoint(blocks[static_cast<size_t>(c)]);
+    if (count[static_cast<size_t>(c)] == 0)
+      e.builder.CreateUnreachable();
+    else
+      emit(c), e.builder.CreateBr(join);
+  }
+  join->moveAfter(e.builder.GetInsertBlock());
+  e.builder.SetInsertPoint(join);
+}
+
+}  // namespace cardinal

@@ -1,0 +1,132 @@
+#include "codegen/model_table.h"
+
+#include <llvm/IR/Constants.h>
+#include <llvm/IR/DataLayout.h>
+
+namespace cardinal {
+
+namespace {
+
+constexpr uint64_t kPage = 4096;  // processes share the weights page by page
+
+// Builds constants that mirror the structures of abi.h, member by member in order.
+class TableBuilder {
+ public:
+  explicit TableBuilder(llvm::Module& module) : module_(module), context_(module.getContext()) {}
+
+  llvm::Constant* u32(uint64_t value) {
+    return llvm::ConstantInt::get(llvm::Type::getInt32Ty(context_), value);
+  }
+  llvm::Constant* u64(uint64_t value) {
+    return llvm::ConstantInt::get(llvm::Type::getInt64Ty(context_), value);
+  }
+  llvm::Constant* null() { return llvm::ConstantPointerNull::get(llvm::PointerType::get(context_, 0)); }
+
+  llvm::Constant* text(const char* characters) {
+    if (!characters) return null();
+    return define(llvm::ConstantDataArray::getString(context_, characters), "text");
+  }
+
+  // A structure whose size must be that of its C counterpart.
+  llvm::Constant* structure(llvm::ArrayRef<llvm::Constant*> members, [[maybe_unused]] size_t c_size) {
+    llvm::Constant* result = llvm::ConstantStruct::getAnon(members);
+    assert(module_.getDataLayout().getTypeAllocSize(result->getType()) == c_size);
+    return result;
+  }
+
+  // An array of structures of one type, as a pointer to its first.
+  llvm::Constant* list(llvm::ArrayRef<llvm::Constant*> elements, const char* name) {
+    if (elements.empty()) return null();
+    auto* type = llvm::ArrayType::get(elements.front()->getType(), elements.size());
+    return define(llvm::ConstantArray::get(type, elements), name);
+  }
+
+  llvm::GlobalVariable* define(llvm::Constant* value, const llvm::Twine& name) {
+    return new llvm::GlobalVariable(module_, value->getType(), true, llvm::GlobalValue::PrivateLinkage, value,
+                                    name);
+  }
+
+  llvm::Constant* tensor(const cardinal_tensor& t) {
+    llvm::SmallVector<llvm::Constant*, CARDINAL_MAX_RANK> dims;
+    for (int64_t dim : t.dims) dims.push_back(u64(static_cast<uint64_t>(dim)));
+    auto* array = llvm::ArrayType::get(llvm::Type::getInt64Ty(context_), CARDINAL_MAX_RANK);
+    return structure({text(t.name), u32(t.dtype), u32(t.layout), u32(t.rank), u32(t.reserved),
+                      llvm::ConstantArray::get(array, dims), u64(t.bytes)},
+                     sizeof(cardinal_tensor));
+  }
+
+  llvm::Constant* step(const cardinal_step& s, llvm::Function* task) {
+    return structure({text(s.name), text(s.kernel), task, u64(s.units), u64(s.flops), u64(s.bytes)},
+                     sizeof(cardinal_step));
+  }
+
+  llvm::Constant* tensors(const cardinal_tensor* list_of, uint32_t count, const char* name) {
+    llvm::SmallVector<llvm::Constant*> elements;
+    for (uint32_t i = 0; i < count; ++i) elements.push_back(tensor(list_of[i]));
+    return list(elements, name);
+  }
+
+  llvm::Constant* steps(const cardinal_model& m, llvm::ArrayRef<llvm::Function*> tasks) {
+    llvm::SmallVector<llvm::Constant*> elements;
+    for (uint32_t i = 0; i < m.step_count; ++i) elements.push_back(step(m.steps[i], tasks[i]));
+    return list(elements, "steps");
+  }
+
+ private:
+  llvm::Module& module_;
+  llvm::LLVMContext& context_;
+};
+
+// The packed weights in pages of their own. As i8 they are written as one run of bytes.
+llvm::Constant* emit_weights(llvm::Module& module, const NetworkImage& image, bool with_bytes) {
+  const llvm::StringRef bytes(reinterpret_cast<const char*>(image.weights.data()),
+                              image.weights.size() * sizeof(float));
+  auto* i8 = llvm::Type::getInt8Ty(module.getContext());
+  auto* weights =
+      new llvm::GlobalVariable(module, llvm::ArrayType::get(i8, bytes.size()), true,
+                               llvm::GlobalValue::ExternalLinkage, nullptr, image.symbol + "_weights");
+  weights->setVisibility(llvm::GlobalValue::HiddenVisibility);
+  weights->setAlignment(llvm::Align(kPage));
+  weights->setSection(".cardinal.weights");
+  if (with_bytes) {
+    weights->setInitializer(llvm::ConstantDataArray::getRaw(bytes, bytes.size(), i8));
+    weights->setLinkage(llvm::GlobalValue::InternalLinkage);
+  }
+  return weights;
+}
+
+}  // namespace
+
+void emit_model_table(llvm::Module& module, const cardinal_model& m, const NetworkImage& image,
+                      const ModelCode& code) {
+  TableBuilder t(module);
+  const bool embedded = !m.weights_file && m.weights_bytes > 0;
+  llvm::Constant* weights = embedded ? emit_weights(module, image, code.with_weights) : t.null();
+  llvm::Constant* model = t.structure({t.u32(m.abi_version),
+                                       t.u32(m.struct_bytes),
+                                       t.text(m.name),
+                                       t.text(m.target),
+                                       t.text(m.compiler),
+                                       t.u64(m.model_hash),
+                                       t.u32(m.required_features),
+                                       t.u32(m.input_count),
+                                       t.u32(m.output_count),
+                                       t.u32(m.step_count),
+                                       t.tensors(m.inputs, m.input_count, "inputs"),
+                                       t.tensors(m.outputs, m.output_count, "outputs"),
+                                       t.steps(m, code.tasks),
+                                       t.u64(m.workspace_bytes),
+                                       t.u64(m.weights_bytes),
+                                       weights,
+                                       t.text(m.weights_file),
+                                       t.u64(m.weights_hash),
+                                       t.u64(m.parameter_count),
+                                       t.u64(m.flops),
+                                       code.run},
+                                      sizeof(cardinal_model));
+  llvm::GlobalVariable* table = t.define(model, image.symbol + "_cardinal_model");
+  table->setLinkage(llvm::GlobalValue::ExternalLinkage);
+  table->setAlignment(llvm::Align(CARDINAL_ALIGNMENT));
+}
+
+}  // namespace cardinal

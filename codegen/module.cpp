@@ -1,0 +1,204 @@
+// The translation unit of a network: its kernels, a task for every step, NET_run and the NET_cardinal_model
+// table.
+#include <fmt/core.h>
+
+#include <map>
+#include <memory>
+
+#include <llvm/IR/DiagnosticHandler.h>
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/DiagnosticPrinter.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/ErrorHandling.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include "codegen/cpu/kernels.h"
+#include "codegen/describe.h"
+#include "codegen/llvm_target.h"
+#include "codegen/model_table.h"
+#include "ir/internal_error.h"
+
+namespace cardinal {
+
+namespace {
+
+// Under this much predicted work (about what waking a pool's threads costs) a step stays on the calling
+// thread.
+constexpr double kTinyStepMicroseconds = 2;
+
+// ---- tasks
+
+// Members of cardinal_frame, in order; all are pointers.
+enum class FrameMember : unsigned { inputs, outputs, weights, workspace };
+
+llvm::Value* load_member(Emitter& e, llvm::Value* frame, FrameMember member) {
+  return e.builder.CreateLoad(e.ptr,
+                              e.builder.CreateConstGEP1_64(e.ptr, frame, static_cast<unsigned>(member)));
+}
+
+llvm::Value* view_base(Emitter& e, llvm::Value* frame, const View& view) {
+  llvm::Value* base = nullptr;
+  if (view.space == Space::workspace) {
+    base = load_member(e, frame, FrameMember::workspace);
+  } else {
+    const bool input = view.space == Space::input;
+    llvm::Value* list = load_member(e, frame, input ? FrameMember::inputs : FrameMember::outputs);
+    base = e.builder.CreateLoad(e.ptr,
+                                e.builder.CreateConstGEP1_64(e.ptr, list, static_cast<uint64_t>(view.index)));
+  }
+  return e.element(base, view.offset);
+}
+
+// A cardinal_task: finds the step's buffers in the frame and calls its kernel.
+llvm::Function* emit_task(Emitter& e, const Step& step, llvm::Function* kernel, llvm::StringRef name) {
+  llvm::Function* task = e.begin_function(name, {e.ptr, e.i64, e.i64});
+  llvm::Value* frame = task->getArg(0);
+  Values arguments{view_base(e, frame, step.output)};
+  for (const View& view : step.inputs) arguments.push_back(view_base(e, frame, view));
+  if (!step.weights.empty()) {
+    llvm::Value* weights = load_member(e, frame, FrameMember::weights);
+    for (const PackedWeight& weight : step.weights) arguments.push_back(e.element(weights, weight.offset));
+  }
+  arguments.append({task->getArg(1), task->getArg(2)});
+  e.builder.CreateCall(kernel, arguments);
+  e.end_function();
+  return task;
+}
+
+// Steps that are the same but for the places of their buffers share a kernel.
+std::vector<llvm::Function*> emit_tasks(Emitter& e, const Plan& plan) {
+  std::map<std::string, llvm::Function*> kernels;
+  std::vector<llvm::Function*> tasks;
+  for (const Step& step : plan.steps) {
+    llvm::Function*& kernel = kernels[kernel_key(step)];
+    if (!kernel) {
+      kernel = emit_kernel(e, step, fmt::format("kernel_{}_{}", kernels.size(), kernel_name(step.kernel)));
+      kernel->setAlignment(llvm::Align(64));  // a cache line
+    }
+    tasks.push_back(emit_task(e, step, kernel, fmt::format("step_{}", tasks.size())));
+  }
+  return tasks;
+}
+
+// ---- run
+
+void call_steps(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*> tasks, llvm::Value* frame) {
+  for (size_t i = 0; i < tasks.size(); ++i)
+    e.builder.CreateCall(tasks[i], {frame, e.integer(0), e.integer(plan.steps[i].units)});
+}
+
+void execute_steps(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*> tasks, llvm::Value* frame,
+                   llvm::Value* executor) {
+  // cardinal_executor: the context, then parallel_for.
+  llvm::Value* context = e.builder.CreateLoad(e.ptr, executor);
+  llvm::Value* parallel_for = e.builder.CreateLoad(e.ptr, e.builder.CreateConstGEP1_64(e.ptr, executor, 1));
+  auto* type = llvm::FunctionType::get(e.builder.getVoidTy(), {e.ptr, e.i64, e.ptr, e.ptr}, false);
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    llvm::Value* units = e.integer(plan.steps[i].units);
+    if (plan.steps[i].units <= 1 || plan.steps[i].predicted_us < kTinyStepMicroseconds)
+      e.builder.CreateCall(tasks[i], {frame, e.integer(0), units});
+    else
+      e.builder.CreateCall(type, parallel_for, {context, units, tasks[i], frame});
+  }
+}
+
+// void NET_run(const cardinal_frame*, const cardinal_executor*)
+llvm::Function* emit_run(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*> tasks,
+                         llvm::StringRef name) {
+  llvm::Function* run = e.begin_function(name, {e.ptr, e.ptr});
+  run->setLinkage(llvm::GlobalValue::ExternalLinkage);
+  llvm::Value *frame = run->getArg(0), *executor = run->getArg(1);
+  e.if_else(
+      e.builder.CreateIsNull(executor), [&] { call_steps(e, plan, tasks, frame); },
+      [&] { execute_steps(e, plan, tasks, frame, executor); });
+  e.end_function();
+  return run;
+}
+
+// ---- from LLVM IR to what was asked for
+
+Diagnostics our_fault(std::string_view what) { return Diagnostics(fmt::format("internal error: {}", what)); }
+
+// What LLVM complains about while generating code, instead of ending the process.
+struct CollectingHandler : llvm::DiagnosticHandler {
+  explicit CollectingHandler(std::string& errors) : errors(errors) {}
+  bool handleDiagnostics(const llvm::DiagnosticInfo& info) override {
+    if (info.getSeverity() != llvm::DS_Error) return true;
+    llvm::raw_string_ostream stream(errors);
+    llvm::DiagnosticPrinterRawOStream printer(stream);
+    info.print(printer);
+    return true;
+  }
+  std::string& errors;
+};
+
+// LLVM has no way back from these; without a handler it would abort.
+[[noreturn]] void exit_on_fatal_error(void*, const char* reason, bool) { internal_error(reason); }
+
+std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
+  llvm::TargetOptions options;
+  options.LoopAlignment = 32;  // bytes: a loop starts at a fetch boundary of every x86-64 CPU
+  return std::unique_ptr<llvm::TargetMachine>(x86_target()->createTargetMachine(
+      llvm::Triple(target.triple), instruction_set(target), target.features, options, llvm::Reloc::PIC_,
+      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+}
+
+Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine, CodeKind kind,
+                             size_t size_hint) {
+  if (kind == CodeKind::llvm_ir) {
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    module.print(stream, nullptr);
+    return text;
+  }
+  std::string errors;
+  module.getContext().setDiagnosticHandler(std::make_unique<CollectingHandler>(errors));
+  const llvm::ScopedFatalErrorHandler fatal(exit_on_fatal_error);
+  llvm::SmallVector<char, 0> code;
+  code.reserve(size_hint);
+  llvm::raw_svector_ostream stream(code);
+  llvm::legacy::PassManager passes;
+  const auto file =
+      kind == CodeKind::object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
+  if (machine.addPassesToEmitFile(passes, stream, nullptr, file))
+    return our_fault("LLVM cannot write such a file");
+  passes.run(module);
+  if (!errors.empty()) return our_fault(errors);
+  return std::string(code.begin(), code.end());
+}
+
+}  // namespace
+
+Result<std::string> emit_code(const Graph& graph, const Plan& plan, const NetworkImage& image,
+                              CodeKind kind) {
+  // Code reaches the weights by 32-bit offsets; the rest of the 2 GiB is for everything else.
+  constexpr size_t kMaxEmbeddedBytes = size_t{2000} << 20;
+  const size_t weights_bytes = image.weights_file.empty() ? image.weights.size() * sizeof(float) : 0;
+  if (weights_bytes > kMaxEmbeddedBytes)
+    return Diagnostics(
+        fmt::format("{} bytes of weights do not fit into a shared object, which holds {}; keep them "
+                    "in a file of their own with --weights-file",
+                    weights_bytes, kMaxEmbeddedBytes));
+  llvm::LLVMContext context;
+  llvm::Module module(image.symbol, context);
+  const std::unique_ptr<llvm::TargetMachine> machine = make_machine(plan.target);
+  module.setTargetTriple(machine->getTargetTriple());
+  module.setDataLayout(machine->createDataLayout());
+  module.setPICLevel(llvm::PICLevel::BigPIC);
+
+  Emitter e(module, plan.target);
+  const std::vector<llvm::Function*> tasks = emit_tasks(e, plan);
+  llvm::Function* run = emit_run(e, plan, tasks, image.symbol + "_run");
+  const ModelDescription description(graph, plan, image);
+  emit_model_table(module, description.model(), image, {run, tasks, kind == CodeKind::object});
+
+  std::string problems;
+  llvm::raw_string_ostream stream(problems);
+  if (llvm::verifyModule(module, &stream)) return our_fault(problems);
+  return generate(module, *machine, kind, weights_bytes + (size_t{1} << 20));
+}
+
+}  // namespace cardinal

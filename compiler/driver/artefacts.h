@@ -1,0 +1,42 @@
+// What `cardinal compile` can write, and where it goes.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codegen/codegen.h"
+#include "ir/result.h"
+
+namespace cardinal::driver {
+
+enum class Emit : uint8_t { so, obj, assembly, llvm_ir, header, ir, plan };
+
+struct EmitKind {
+  Emit emit;
+  std::string_view name;         // as --emit spells it
+  std::string_view suffix;       // of the file
+  std::optional<CodeKind> code;  // for those that code generation makes
+  bool needs_weights;
+};
+std::span<const EmitKind> emit_kinds();
+
+struct Artefact {
+  const EmitKind* kind;
+  std::string path;  // "-": standard output
+};
+
+// One artefact for each name; none: a shared object and its header. The first goes to `output`, the others
+// beside it under their own suffix; an empty `output` is the network's name in the current directory.
+Result<std::vector<Artefact>> choose_artefacts(const std::vector<std::string>& names,
+                                               const std::string& output, const std::string& network);
+
+// Whether a file can be written there, found out before there is anything to write.
+Status check_writable(const std::string& path);
+
+// A header that is written along with a shared object may take the place of an earlier one only.
+Status check_replaces_only_headers(const std::string& path);
+
+}  // namespace cardinal::driver

@@ -1,0 +1,163 @@
+#include <cardinal/cardinal.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "compiler/driver/peak.h"
+#include "compiler/driver/progress.h"
+#include "compiler/driver/report.h"
+#include "compiler/driver/step_runner.h"
+#include "compiler/driver/tensors.h"
+#include "compiler/driver/verbs.h"
+
+namespace cardinal::driver {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<std::vector<std::byte>> random_inputs(const Model& model) {
+  std::vector<std::vector<std::byte>> inputs;
+  for (const TensorInfo& tensor : model.inputs()) inputs.push_back(random_buffer(tensor, inputs.size()));
+  return inputs;
+}
+
+struct Timing {
+  size_t runs = 0;
+  double median = 0, min = 0;  // seconds
+};
+
+// Runs until `seconds` have passed, but at least five times, after a warm-up of a tenth of that.
+Timing time_runs(Session& session, double seconds) {
+  constexpr size_t kLeastRuns = 5;
+  std::vector<std::vector<std::byte>> inputs = random_inputs(session.model()), outputs;
+  for (const TensorInfo& tensor : session.model().outputs()) outputs.emplace_back(tensor.bytes);
+  std::vector<const void*> in;
+  std::vector<void*> out;
+  for (const auto& buffer : inputs) in.push_back(buffer.data());
+  for (auto& buffer : outputs) out.push_back(buffer.data());
+  auto once = [&] { session.run_raw(in.data(), out.data()); };
+
+  Clock::time_point warm_up = Clock::now();
+  do once();
+  while (seconds_since(warm_up) < 0.1 * seconds);
+  std::vector<double> times;
+  Clock::time_point start = Clock::now();
+  while (times.size() < kLeastRuns || seconds_since(start) < seconds) {
+    Clock::time_point run = Clock::now();
+    once();
+    times.push_back(seconds_since(run));
+  }
+  std::sort(times.begin(), times.end());
+  size_t half = times.size() / 2;
+  double median = times.size() % 2 ? times[half] : (times[half - 1] + times[half]) / 2;
+  return {times.size(), median, times.front()};
+}
+
+// The least time of each step over whole passes, so that every step finds the caches as in a real run.
+std::vector<double> time_steps(const Model& model, double seconds) {
+  constexpr size_t kLeastPasses = 5;
+  StepRunner runner(model, random_inputs(model));
+  std::vector<double> best(model.steps().size(), std::numeric_limits<double>::infinity());
+  Clock::time_point start = Clock::now();
+  for (size_t pass = 0; pass < kLeastPasses || seconds_since(start) < seconds; ++pass)
+    for (size_t i = 0; i < best.size(); ++i) {
+      Clock::time_point step = Clock::now();
+      runner.run(model.steps()[i]);
+      best[i] = std::min(best[i], seconds_since(step));
+    }
+  return best;
+}
+
+struct Rates {
+  double gflops = 0, percent = 0;
+};
+Rates rates(uint64_t flops, double seconds, double peak) {
+  double rate = static_cast<double>(flops) / seconds;
+  return {rate * 1e-9, peak > 0 ? 100 * rate / peak : 0};
+}
+
+nlohmann::json steps_json(const Model& model, const std::vector<double>& times, double peak) {
+  nlohmann::json list = nlohmann::json::array();
+  for (size_t i = 0; i < times.size(); ++i) {
+    const cardinal_step& step = model.steps()[i];
+    Rates r = rates(step.flops, times[i], peak);
+    list.push_back({{"name", step.name},
+                    {"kernel", step.kernel},
+                    {"min_us", times[i] * 1e6},
+                    {"gflops", r.gflops},
+                    {"percent_of_peak", r.percent}});
+  }
+  return list;
+}
+
+void print_steps(const Model& model, const std::vector<double>& times, double peak) {
+  double total = 0;
+  fmt::print("\n{:<32} {:<28} {:>9} {:>9} {:>7}\n", "step", "kernel", "min us", "GFLOP/s", "% peak");
+  for (size_t i = 0; i < times.size(); ++i) {
+    const cardinal_step& step = model.steps()[i];
+    Rates r = rates(step.flops, times[i], peak);
+    fmt::print("{:<32} {:<28} {:>9.1f} {:>9.1f} {:>7.1f}\n", step.name, step.kernel, times[i] * 1e6, r.gflops,
+               r.percent);
+    total += times[i];
+  }
+  fmt::print("{:<32} {:<28} {:>9.1f}   (one thread)\n", "all steps", "", total * 1e6);
+}
+
+}  // namespace
+
+int bench(const BenchArgs& args) {
+  Expected<Model> model = Model::load(args.model);
+  if (!model) return fail(model.error().message());
+  std::optional<ThreadPool> pool;
+  if (args.threads > 1) pool.emplace(args.threads);
+  Expected<Session> session = Session::create(*model, pool ? pool->executor() : cardinal_executor{});
+  if (!session) return fail(session.error().message());
+
+  Timing timing;
+  std::vector<double> steps;
+  double core_peak = measure_peak_flops();
+  {
+    Progress progress(fmt::format("timing {}", args.model));
+    timing = time_runs(*session, args.seconds);
+    if (args.steps) steps = time_steps(*model, args.seconds);
+  }
+  // Before and after: a clock that rose meanwhile would flatter the percentage.
+  core_peak = std::max(core_peak, measure_peak_flops());
+  int threads = pool ? pool->threads() : 1;
+  double peak = core_peak * threads;
+  Rates r = rates(model->flops(), timing.median, peak);
+
+  if (args.json) {
+    nlohmann::json out = {{"network", model->name()},
+                          {"target", model->target()},
+                          {"threads", threads},
+                          {"runs", timing.runs},
+                          {"median_ms", timing.median * 1e3},
+                          {"min_ms", timing.min * 1e3},
+                          {"flops", model->flops()},
+                          {"gflops", r.gflops},
+                          {"peak_gflops", peak * 1e-9},
+                          {"percent_of_peak", r.percent}};
+    if (args.steps) out["steps"] = steps_json(*model, steps, core_peak);
+    fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    return kDone;
+  }
+  fmt::print("{:<16}{}, {} {}, {} runs\n", model->name(), model->target(), threads,
+             threads == 1 ? "thread" : "threads", timing.runs);
+  fmt::print("{:<16}{:.3f}\n{:<16}{:.3f}\n", "median_ms", timing.median * 1e3, "min_ms", timing.min * 1e3);
+  fmt::print("{:<16}{:.1f}\n", "gflops", r.gflops);
+  fmt::print("{:<16}{:.1f}   (of {:.1f} GFLOP/s, measured)\n", "percent_of_peak", r.percent, peak * 1e-9);
+  if (args.steps) print_steps(*model, steps, core_peak);
+  return kDone;
+}
+
+}  // namespace cardinal::driver

@@ -1,0 +1,58 @@
+#include "compiler/driver/build.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "codegen/codegen.h"
+#include "compiler/driver/progress.h"
+#include "compiler/weights/mapped_file.h"
+#include "ir/text.h"
+#include "passes/pipeline.h"
+
+namespace cardinal::driver {
+
+namespace {
+
+Result<PlanOptions> plan_options(SourceMap& sources, const std::string& path) {
+  if (path.empty()) return PlanOptions{};
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file) return file.take_error();
+  std::string text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  auto overrides = read_overrides(sources, path, std::move(text));
+  if (!overrides) return overrides.take_error();
+  return PlanOptions{*std::move(overrides)};
+}
+
+}  // namespace
+
+Status check_pass_name(std::string_view name, std::initializer_list<std::string_view> others) {
+  std::vector<std::string_view> known{kSourcePass};
+  for (const Pass& pass : pass_table()) known.push_back(pass.name);
+  known.insert(known.end(), others);
+  if (name.empty() || std::find(known.begin(), known.end(), name) != known.end()) return ok();
+  return Diagnostics(fmt::format("there is no pass {}; there are {}", name, fmt::join(known, ", ")));
+}
+
+Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOptions& options) {
+  Result<Target> target = resolve_target(options.target);
+  if (!target) return target.take_error();
+  Result<PlanOptions> overrides = plan_options(sources, options.plan_file);
+  if (!overrides) return overrides.take_error();
+
+  Progress progress("optimising and planning");
+  auto wants = [&options](std::string_view stage) { return options.wants && options.wants(stage); };
+  PipelineOptions passes;
+  passes.after = [&](std::string_view pass, const Graph& graph) {
+    if (wants(pass)) options.dump(pass, print(graph, &sources));
+  };
+  Result<Graph> graph = run_pipeline(source, passes);
+  if (!graph) return graph.take_error();
+  Result<Plan> plan = make_plan(*graph, *target, *overrides);
+  if (!plan) return plan.take_error();
+  if (wants(kPlanPass)) options.dump(kPlanPass, print(*plan, *graph, true));
+  return Build{*std::move(graph), *std::move(plan)};
+}
+
+}  // namespace cardinal::driver

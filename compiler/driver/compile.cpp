@@ -1,0 +1,243 @@
+#include <cardinal/packaging.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "codegen/describe.h"
+#include "compiler/driver/artefacts.h"
+#include "compiler/driver/build.h"
+#include "compiler/driver/network_source.h"
+#include "compiler/driver/progress.h"
+#include "compiler/driver/report.h"
+#include "compiler/driver/verbs.h"
+#include "compiler/header.h"
+#include "compiler/weights/open_weights.h"
+#include "ir/text.h"
+
+namespace cardinal::driver {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Stages asked for by --print-after (printed at once) and --dump-dir (kept until the compilation has
+// succeeded, so that a failing one writes nothing).
+class Dumps {
+ public:
+  explicit Dumps(const CompileArgs& args) : print_(args.print_after), directory_(args.dump_dir) {}
+
+  bool wants(std::string_view stage) const { return !directory_.empty() || prints(stage); }
+  void add(std::string_view stage, const std::string& text) {
+    if (prints(stage)) fmt::print("# after {}\n{}\n", stage, text);
+    std::string suffix = stage == kPlanPass ? "plan" : "ir";
+    if (!directory_.empty())
+      files_.push_back({fmt::format("{:02}-{}.{}", files_.size(), stage, suffix), text});
+  }
+  Status write() const {
+    if (directory_.empty()) return ok();
+    std::error_code error;
+    std::filesystem::create_directories(directory_, error);
+    if (error) return Diagnostics(fmt::format("cannot make directory {}: {}", directory_, error.message()));
+    for (const auto& [name, text] : files_) {
+      const std::string_view pieces[] = {text};
+      if (Expected<void> written = write_file(directory_ + "/" + name, pieces); !written)
+        return Diagnostics(written.error().message());
+    }
+    return ok();
+  }
+
+ private:
+  struct File {
+    std::string name, text;
+  };
+  bool prints(std::string_view stage) const { return print_ == "all" || print_ == stage; }
+  std::string print_, directory_;
+  std::vector<File> files_;
+};
+
+// Whether an output can go there without harm.
+Status check_output(const CompileArgs& args, const std::string& path) {
+  std::error_code ignored;
+  for (const std::string& input : {args.source.path, args.weights, args.plan})
+    if (!input.empty() && std::filesystem::equivalent(input, path, ignored))
+      return Diagnostics(fmt::format("{} is both read and written", path));
+  return check_writable(path);
+}
+
+// Everything that can be wrong before any work is done.
+Status check_outputs(const CompileArgs& args, const std::vector<Artefact>& artefacts) {
+  for (const Artefact& artefact : artefacts) {
+    if (Status good = check_output(args, artefact.path); !good) return good;
+    if (artefact.kind->needs_weights && args.weights.empty())
+      return Diagnostics(
+          fmt::format("--emit {} needs the weights: --weights FILE, or random:SEED to try the network out",
+                      artefact.kind->name));
+  }
+  std::error_code ignored;
+  if (!args.dump_dir.empty() && std::filesystem::exists(args.dump_dir, ignored) &&
+      !std::filesystem::is_directory(args.dump_dir, ignored))
+    return Diagnostics(fmt::format("--dump-dir {} is not a directory", args.dump_dir));
+  if (args.emit.empty()) return check_replaces_only_headers(artefacts.back().path);
+  return ok();
+}
+
+// The file beside the code that `--weights-file` asks for; empty without it.
+Result<std::filesystem::path> choose_weights_path(const CompileArgs& args,
+                                                  const std::vector<Artefact>& artefacts) {
+  if (!args.weights_file) return std::filesystem::path();
+  const Artefact& first = artefacts.front();
+  if (first.kind->code != CodeKind::object || first.path == "-")
+    return Diagnostics("--weights-file goes with --emit so or obj, as the first thing to emit");
+  std::filesystem::path path = first.path;
+  path.replace_extension(".weights");
+  if (Status good = check_output(args, path.string()); !good) return good.take_error();
+  return path;
+}
+
+std::string size_text(double bytes) {
+  return bytes >= 1e6 ? fmt::format("{:.1f} MB", bytes * 1e-6) : fmt::format("{:.1f} kB", bytes * 1e-3);
+}
+
+// One compilation whose outputs are settled.
+class Compilation {
+ public:
+  Compilation(SourceMap& sources, Build build, NetworkImage image)
+      : sources_(sources), build_(std::move(build)), image_(std::move(image)) {}
+
+  Status write(const Artefact& artefact) {
+    Result<std::string_view> text = this->text(*artefact.kind);
+    if (!text) return text.take_error();
+    if (artefact.kind->emit == Emit::so) return link_shared(*object_, image_.symbol, artefact.path);
+    if (artefact.path == "-") {
+      std::fwrite(text->data(), 1, text->size(), stdout);
+      return ok();
+    }
+    Expected<void> written = write_file(artefact.path, std::span(&*text, 1));
+    return written ? ok() : Diagnostics(written.error().message());
+  }
+
+  Status write_weights(const std::string& path) const {
+    Expected<void> written =
+        write_weights_file(path, std::as_bytes(std::span(image_.weights)),
+                           ModelDescription(build_.graph, build_.plan, image_).model().model_hash);
+    return written ? ok() : Diagnostics(written.error().message());
+  }
+
+  // "resnet50.so: network resnet50 for znver4, 1.2 MB of code, 102.2 MB of weights"
+  std::string summary(const Artefact& artefact) const {
+    std::string line =
+        fmt::format("{}: network {} for {}", artefact.path, build_.graph.name, build_.plan.target.cpu);
+    if (artefact.kind->code == CodeKind::object && object_) {
+      double weights = static_cast<double>(image_.weights.size()) * sizeof(float);
+      double code = static_cast<double>(object_->size()) - (image_.weights_file.empty() ? weights : 0.0);
+      line += fmt::format(", {} of code, {} of weights", size_text(code), size_text(weights));
+    }
+    return line;
+  }
+
+ private:
+  // The artefact's content, or for a shared object the object file to be linked; valid until the next call.
+  Result<std::string_view> text(const EmitKind& kind) {
+    if (kind.code == CodeKind::object && object_) return std::string_view(*object_);
+    Result<std::string> made = std::string();
+    if (kind.code) {
+      made = emit_code(build_.graph, build_.plan, image_, *kind.code);
+    } else if (kind.emit == Emit::header) {
+      made = generate_header(ModelDescription(build_.graph, build_.plan, image_).model());
+    } else if (kind.emit == Emit::ir) {
+      made = print(build_.graph, &sources_);
+    } else {
+      made = print(build_.plan, build_.graph, true);
+    }
+    if (!made) return made.take_error();
+    std::string& kept = kind.code == CodeKind::object ? object_.emplace() : text_;
+    kept = *std::move(made);
+    return std::string_view(kept);
+  }
+
+  SourceMap& sources_;
+  Build build_;
+  NetworkImage image_;
+  std::optional<std::string> object_;  // made once however many artefacts need it
+  std::string text_;
+};
+
+// Writes the weight file, if there is to be one, and all artefacts; or, where one fails, none.
+Status write_all(Compilation& compilation, const std::vector<Artefact>& artefacts,
+                 const std::string& weights_path) {
+  std::vector<std::string> done;
+  auto undo = [&done](Status failed) {
+    std::error_code ignored;
+    for (const std::string& path : done)  // a device or a link is the user's own
+      if (std::filesystem::is_regular_file(std::filesystem::symlink_status(path, ignored)))
+        std::filesystem::remove(path, ignored);
+    return failed;
+  };
+  if (!weights_path.empty()) {
+    if (Status written = compilation.write_weights(weights_path); !written) return undo(std::move(written));
+    done.push_back(weights_path);
+  }
+  for (const Artefact& artefact : artefacts) {
+    Progress progress(fmt::format("writing {}", artefact.path));
+    if (Status written = compilation.write(artefact); !written) return undo(std::move(written));
+    if (artefact.path != "-") done.push_back(artefact.path);
+  }
+  return ok();
+}
+
+}  // namespace
+
+std::vector<std::string> emit_names() {
+  std::vector<std::string> names;
+  for (const EmitKind& kind : emit_kinds()) names.emplace_back(kind.name);
+  return names;
+}
+
+int compile(const CompileArgs& args) {
+  Clock::time_point start = Clock::now();
+  SourceMap sources;
+  if (Status known = check_pass_name(args.print_after, {kPlanPass, "all"}); !known)
+    return fail(known.error());
+  Result<Graph> source = load_graph(sources, args.source);
+  if (!source) return fail(source.error(), sources);
+  Result<std::vector<Artefact>> artefacts = choose_artefacts(args.emit, args.output, source->name);
+  if (!artefacts) return fail(artefacts.error());
+  if (Status outputs = check_outputs(args, *artefacts); !outputs) return fail(outputs.error());
+  Result<std::filesystem::path> weights_path = choose_weights_path(args, *artefacts);
+  if (!weights_path) return fail(weights_path.error());
+
+  std::unique_ptr<WeightStore> weights;
+  if (!args.weights.empty()) {
+    Progress progress(fmt::format("reading {}", args.weights));
+    Result<std::unique_ptr<WeightStore>> opened = open_weights(args.weights, *source);
+    if (!opened) return fail(opened.error(), sources);
+    weights = *std::move(opened);
+  }
+
+  Dumps dumps(args);
+  BuildOptions options{args.target, args.plan, [&](std::string_view stage) { return dumps.wants(stage); },
+                       [&](std::string_view stage, const std::string& text) { dumps.add(stage, text); }};
+  Result<Build> build = build_plan(sources, *source, options);
+  if (!build) return fail(build.error(), sources);
+  NetworkImage image{
+      .symbol = source->name, .weights_file = weights_path->filename().string(), .weights = {}};
+  if (weights) {
+    Progress progress("packing the weights");
+    image.weights = pack_weights(build->graph, build->plan, *weights);
+  }
+
+  Compilation compilation(sources, *std::move(build), std::move(image));
+  if (Status written = write_all(compilation, *artefacts, weights_path->string()); !written)
+    return fail(written.error(), sources);
+  if (Status dumped = dumps.write(); !dumped) return fail(dumped.error());
+  double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  for (const Artefact& artefact : *artefacts)
+    if (artefact.path != "-") fmt::print(stderr, "{}, {:.1f} s\n", compilation.summary(artefact), seconds);
+  return kDone;
+}
+
+}  // namespace cardinal::driver

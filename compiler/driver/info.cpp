@@ -1,0 +1,96 @@
+#include <cardinal/cardinal.h>
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "compiler/driver/report.h"
+#include "compiler/driver/verbs.h"
+
+namespace cardinal::driver {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kDtypes[] = {"f32", "f16", "bf16"};
+constexpr std::string_view kLayouts[] = {"nchw", "nhwc", "nchw16c"};
+
+json tensors_json(std::span<const TensorInfo> tensors) {
+  json list = json::array();
+  for (const TensorInfo& tensor : tensors)
+    list.push_back({{"name", tensor.name},
+                    {"dtype", kDtypes[tensor.dtype]},
+                    {"layout", kLayouts[tensor.layout]},
+                    {"shape", std::vector<int64_t>(tensor.shape.begin(), tensor.shape.end())},
+                    {"bytes", tensor.bytes}});
+  return list;
+}
+
+json model_json(const Model& model, uint64_t file_bytes) {
+  json steps = json::array();
+  for (const cardinal_step& step : model.steps())
+    steps.push_back({{"name", step.name},
+                     {"kernel", step.kernel},
+                     {"units", step.units},
+                     {"flops", step.flops},
+                     {"bytes", step.bytes}});
+  return {{"network", model.name()},
+          {"target", model.target()},
+          {"compiler", model.compiler()},
+          {"inputs", tensors_json(model.inputs())},
+          {"outputs", tensors_json(model.outputs())},
+          {"parameters", model.parameter_count()},
+          {"flops", model.flops()},
+          {"workspace_bytes", model.workspace_bytes()},
+          {"weights_bytes", model.weights_bytes()},
+          {"weights_file", model.raw().weights_file ? json(model.raw().weights_file) : json()},
+          {"file_bytes", file_bytes},
+          {"model_hash", fmt::format("{:016x}", model.model_hash())},
+          {"weights_hash", fmt::format("{:016x}", model.raw().weights_hash)},
+          {"steps", steps}};
+}
+
+void print_text(const Model& model, uint64_t file_bytes) {
+  auto line = [](std::string_view key, const std::string& value) { fmt::print("{:<12}{}\n", key, value); };
+  auto megabytes = [](uint64_t bytes) { return fmt::format("{:.2f} MB", static_cast<double>(bytes) * 1e-6); };
+  const char* weights_file = model.raw().weights_file;
+  line("network", std::string(model.name()));
+  line("target", std::string(model.target()));
+  line("compiler", std::string(model.compiler()));
+  for (const TensorInfo& tensor : model.inputs()) line("input", describe(tensor));
+  for (const TensorInfo& tensor : model.outputs()) line("output", describe(tensor));
+  line("parameters", fmt::format("{}", model.parameter_count()));
+  line("flops", fmt::format("{:.3f} GFLOP a run", static_cast<double>(model.flops()) * 1e-9));
+  line("steps", fmt::format("{}", model.steps().size()));
+  line("workspace", megabytes(model.workspace_bytes()) + " for each thread that runs it");
+  line("weights", megabytes(model.weights_bytes()) +
+                      (weights_file ? fmt::format(" packed, in {}", weights_file) : std::string(" packed")));
+  line("file", megabytes(file_bytes));
+  line("hashes", fmt::format("model {:016x}, weights {:016x}", model.model_hash(), model.raw().weights_hash));
+}
+
+void print_steps(const Model& model) {
+  fmt::print("\n{:<32} {:<28} {:>7} {:>9} {:>9}\n", "step", "kernel", "units", "MFLOP", "MB");
+  for (const cardinal_step& step : model.steps())
+    fmt::print("{:<32} {:<28} {:>7} {:>9.2f} {:>9.3f}\n", step.name, step.kernel, step.units,
+               static_cast<double>(step.flops) * 1e-6, static_cast<double>(step.bytes) * 1e-6);
+}
+
+}  // namespace
+
+int info(const InfoArgs& args) {
+  Expected<Model> model = Model::load(args.model);
+  if (!model) return fail(model.error().message());
+  std::error_code ignored;
+  uint64_t file_bytes = std::filesystem::file_size(args.model, ignored);
+  if (args.json) {
+    fmt::print("{}\n", model_json(*model, file_bytes).dump(2, ' ', false, json::error_handler_t::replace));
+    return kDone;
+  }
+  print_text(*model, file_bytes);
+  if (args.steps) print_steps(*model);
+  return kDone;
+}
+
+}  // namespace cardinal::driver

@@ -1,0 +1,158 @@
+// The command line: flags to argument structs, exceptions to exit codes.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <functional>
+#include <new>
+
+#include "compiler/driver/report.h"
+#include "compiler/driver/verbs.h"
+
+namespace cardinal::driver {
+
+namespace {
+
+constexpr const char* kExamples = R"(examples:
+  cardinal compile resnet50.nn --weights resnet50.safetensors      writes resnet50.so and resnet50.h
+  cardinal compile resnet50.nn --weights random:0 --emit asm -o -  assembly on the terminal
+  cardinal bench resnet50.so --threads 4
+  cardinal run resnet50.so --input image.npy --output logits.npy
+  cardinal verify resnet50.nn --weights random:0
+
+exit codes: 0 done, 1 your mistake (nothing is written), 2 a fault of the compiler)";
+
+// What the chosen verb will do; set by parsing.
+using Action = std::function<int()>;
+
+// Options that may be repeated take one value each time (allow_extra_args(false)): they must not swallow what
+// follows.
+template <class Args>
+CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& summary, Args& args,
+                   Action& action, int (*verb)(const Args&)) {
+  CLI::App* sub = app.add_subcommand(name, summary);
+  sub->callback([&args, &action, verb] { action = [&args, verb] { return verb(args); }; });
+  return sub;
+}
+
+void add_source_options(CLI::App* sub, SourceArgs& args) {
+  sub->add_option("NET", args.path, "a network's source, .nn, or an IR dump, .ir")->required();
+  sub->add_option("--network", args.network, "which network of the file, if it has several");
+  sub->add_option("--set", args.settings, "KEY=VALUE: a parameter of the network; repeatable")
+      ->allow_extra_args(false);
+}
+
+void add_target_options(CLI::App* sub, std::string& target, std::string& plan) {
+  sub->add_option("--target", target, "native, x86-64-v3, x86-64-v4 or an LLVM CPU name")
+      ->capture_default_str();
+  sub->add_option("--plan", plan, "file that overrides choices of the planner, a line for each step");
+}
+
+void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
+  CLI::App* sub = add_verb(app, "compile", "compile a network to machine code", args, action, compile);
+  add_source_options(sub, args.source);
+  sub->add_option("--weights", args.weights, "a .safetensors or .npz file, or random:SEED");
+  sub->add_option("-o,--output", args.output, "where to write; NETWORK.so by default, - is standard output");
+  add_target_options(sub, args.target, args.plan);
+  sub->add_option("--emit", args.emit, "what to write, several with commas; so,header by default")
+      ->allow_extra_args(false)
+      ->delimiter(',')
+      ->check(CLI::IsMember(emit_names()));
+  sub->add_option("--print-after", args.print_after, "print the IR after PASS (or source, plan, all)");
+  sub->add_option("--dump-dir", args.dump_dir, "write the IR after every pass into this directory");
+  sub->add_flag("--weights-file", args.weights_file,
+                "keep the weights in a file of their own beside the output");
+}
+
+void add_source_verbs(CLI::App& app, SourceArgs& check_args, FormatArgs& format_args, IrArgs& ir_args,
+                      Action& action) {
+  add_source_options(add_verb(app, "check", "report every mistake in a network", check_args, action, check),
+                     check_args);
+
+  CLI::App* fmt_verb = add_verb(app, "fmt", "format source files in place", format_args, action, format);
+  fmt_verb->add_option("NET", format_args.paths, "source files")->required();
+  fmt_verb->add_flag("--check", format_args.check, "change nothing; fail if a file is not formatted");
+
+  CLI::App* ir_verb = add_verb(app, "ir", "print a network's IR", ir_args, action, print_ir);
+  add_source_options(ir_verb, ir_args.source);
+  ir_verb->add_option("--after", ir_args.after, "the pass to print it after; as elaborated by default");
+}
+
+void add_model_verbs(CLI::App& app, InfoArgs& info_args, RunArgs& run_args, BenchArgs& bench_args,
+                     Action& action) {
+  CLI::App* info_verb = add_verb(app, "info", "say what a compiled network is", info_args, action, info);
+  info_verb->add_option("MODEL", info_args.model, "a compiled network, .so")->required();
+  info_verb->add_flag("--json", info_args.json, "as JSON, steps included");
+  info_verb->add_flag("--steps", info_args.steps, "list the steps too");
+
+  CLI::App* run_verb = add_verb(app, "run", "run a compiled network on .npy files", run_args, action, run);
+  run_verb->add_option("MODEL", run_args.model, "a compiled network, .so")->required();
+  run_verb->add_option("--input", run_args.inputs, "X.npy, or NAME=X.npy for each of several")
+      ->allow_extra_args(false);
+  run_verb->add_option("--output", run_args.outputs, "Z.npy, or NAME=Z.npy for each of several")
+      ->allow_extra_args(false);
+  run_verb->add_option("--threads", run_args.threads, "how many threads")->check(CLI::Range(1, 1024));
+
+  CLI::App* bench_verb = add_verb(app, "bench", "time a compiled network", bench_args, action, bench);
+  bench_verb->add_option("MODEL", bench_args.model, "a compiled network, .so")->required();
+  bench_verb->add_option("--threads", bench_args.threads, "how many threads")->check(CLI::Range(1, 1024));
+  bench_verb->add_option("--seconds", bench_args.seconds, "how long to measure")
+      ->check(CLI::Range(0.0, 3600.0));
+  bench_verb->add_flag("--json", bench_args.json, "as JSON");
+  bench_verb->add_flag("--steps", bench_args.steps, "time each step too, on one thread");
+}
+
+void add_verify(CLI::App& app, VerifyArgs& args, Action& action) {
+  CLI::App* sub =
+      add_verb(app, "verify", "compare compiled code with the reference interpreter, layer by layer", args,
+               action, verify);
+  add_source_options(sub, args.source);
+  sub->add_option("--weights", args.weights, "a .safetensors or .npz file, or random:SEED")->required();
+  add_target_options(sub, args.target, args.plan);
+  sub->add_option("--seed", args.seed, "of the random inputs");
+  sub->add_option("--tolerance", args.tolerance, "largest difference, relative to a layer's largest value")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+}
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App app("Compiles convolutional networks to native code.", "cardinal");
+  app.footer(kExamples);
+  app.set_version_flag("--version", "cardinal " CARDINAL_VERSION);
+  app.require_subcommand(0, 1);  // not 1: a misspelt verb would then be called missing
+  CompileArgs compile_args;
+  SourceArgs check_args;
+  FormatArgs format_args;
+  IrArgs ir_args;
+  InfoArgs info_args;
+  RunArgs run_args;
+  BenchArgs bench_args;
+  VerifyArgs verify_args;
+  Action action;
+  add_compile(app, compile_args, action);
+  add_source_verbs(app, check_args, format_args, ir_args, action);
+  add_model_verbs(app, info_args, run_args, bench_args, action);
+  add_verify(app, verify_args, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 has an exit code for each kind of mistake; here they are one.
+    return app.exit(error) == 0 ? kDone : kUserError;
+  }
+  return action ? action() : fail("a verb is needed; `cardinal --help` lists them");
+}
+
+}  // namespace
+
+}  // namespace cardinal::driver
+
+int main(int argc, char** argv) {
+  try {
+    return cardinal::driver::parse_and_run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "cardinal: error: out of memory\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "cardinal: internal error: {}\n", error.what());
+  }
+  return cardinal::driver::kInternalError;
+}

@@ -1,0 +1,17 @@
+// Failures on stderr, and the exit codes that go with them.
+#pragma once
+
+#include <string>
+
+#include "ir/source.h"
+
+namespace cardinal::driver {
+
+inline constexpr int kDone = 0, kUserError = 1, kInternalError = 2;
+
+// Prints the diagnostics; kInternalError if one of them begins with "internal error", as those that only a
+// bug in the compiler can cause do, else kUserError.
+int fail(const Diagnostics& errors, const SourceMap& sources = {});
+int fail(const std::string& message);
+
+}  // namespace cardinal::driver

@@ -1,0 +1,79 @@
+#include <cardinal/cardinal.h>
+#include <cardinal/packaging.h>
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "compiler/driver/artefacts.h"
+#include "compiler/driver/report.h"
+#include "compiler/driver/tensors.h"
+#include "compiler/driver/verbs.h"
+#include "compiler/weights/npy.h"
+#include "ir/weights.h"
+
+namespace cardinal::driver {
+
+namespace {
+
+Result<std::vector<std::byte>> read_input(const TensorInfo& tensor, const std::string& path) {
+  Result<NpyArray> array = read_npy(path);
+  if (!array) return array.take_error();
+  TensorType expected{buffer_dtype(tensor), buffer_shape(tensor)};
+  if (array->type != expected)
+    return Diagnostics(fmt::format("{} has {}, input {} takes {} ({})", path, to_string(array->type),
+                                   tensor.name, to_string(expected), buffer_axes(tensor)));
+  return std::move(array->bytes);
+}
+
+// NumPy has no bf16, so those outputs are widened.
+Status write_output(const TensorInfo& tensor, const std::string& path, std::span<const std::byte> bytes) {
+  DType dtype = buffer_dtype(tensor);
+  std::vector<float> wide;
+  if (dtype == DType::bf16) {
+    wide = to_floats({{dtype, buffer_shape(tensor)}, bytes});
+    bytes = std::as_bytes(std::span(wide));
+  }
+  std::string header = npy_header(dtype == DType::f16 ? "<f2" : "<f4", buffer_shape(tensor));
+  const std::string_view pieces[] = {header, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
+  Expected<void> written = write_file(path, pieces);
+  return written ? ok() : Diagnostics(written.error().message());
+}
+
+}  // namespace
+
+int run(const RunArgs& args) {
+  Expected<Model> model = Model::load(args.model);
+  if (!model) return fail(model.error().message());
+  Result<std::vector<std::string>> in_files = match_files(model->inputs(), args.inputs, "--input", "input");
+  if (!in_files) return fail(in_files.error());
+  Result<std::vector<std::string>> out_files =
+      match_files(model->outputs(), args.outputs, "--output", "output");
+  if (!out_files) return fail(out_files.error());
+  for (const std::string& path : *out_files)
+    if (Status writable = check_writable(path); !writable) return fail(writable.error());
+
+  std::vector<std::vector<std::byte>> inputs, outputs;
+  std::vector<InputBuffer> in_buffers;
+  std::vector<OutputBuffer> out_buffers;
+  for (size_t i = 0; i < in_files->size(); ++i) {
+    Result<std::vector<std::byte>> bytes = read_input(model->inputs()[i], (*in_files)[i]);
+    if (!bytes) return fail(bytes.error());
+    inputs.push_back(*std::move(bytes));
+  }
+  for (const TensorInfo& tensor : model->outputs()) outputs.emplace_back(tensor.bytes);
+  for (auto& bytes : inputs) in_buffers.emplace_back(std::span<const std::byte>(bytes));
+  for (auto& bytes : outputs) out_buffers.emplace_back(std::span<std::byte>(bytes));
+
+  std::optional<ThreadPool> pool;
+  if (args.threads > 1) pool.emplace(args.threads);
+  Expected<Session> session = Session::create(*model, pool ? pool->executor() : cardinal_executor{});
+  if (!session) return fail(session.error().message());
+  if (Expected<void> done = session->run(in_buffers, out_buffers); !done) return fail(done.error().message());
+
+  for (size_t i = 0; i < out_files->size(); ++i)
+    if (Status written = write_output(model->outputs()[i], (*out_files)[i], outputs[i]); !written)
+      return fail(written.error());
+  return kDone;
+}
+
+}  // namespace cardinal::driver

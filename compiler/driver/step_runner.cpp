@@ -1,0 +1,24 @@
+#include "compiler/driver/step_runner.h"
+
+#include <cstring>
+#include <new>
+
+namespace cardinal::driver {
+
+void StepRunner::FreeAligned::operator()(float* memory) const {
+  ::operator delete(memory, std::align_val_t{CARDINAL_ALIGNMENT});
+}
+
+StepRunner::StepRunner(const Model& model, std::vector<std::vector<std::byte>> inputs)
+    : inputs_(std::move(inputs)) {
+  for (const auto& buffer : inputs_) input_pointers_.push_back(buffer.data());
+  for (const TensorInfo& tensor : model.outputs()) outputs_.emplace_back(tensor.bytes);
+  for (auto& buffer : outputs_) output_pointers_.push_back(buffer.data());
+  auto bytes = static_cast<size_t>(model.workspace_bytes());
+  workspace_.reset(static_cast<float*>(::operator new(bytes, std::align_val_t{CARDINAL_ALIGNMENT})));
+  // All ones is a NaN: whatever reads memory that no step has written shows.
+  std::memset(workspace_.get(), 0xff, bytes);
+  frame_ = {input_pointers_.data(), output_pointers_.data(), model.weights(), workspace_.get()};
+}
+
+}  // namespace cardinal::driver

@@ -1,0 +1,77 @@
+// The tool's verbs. Each returns the process's exit code: 0 done, 1 the user's mistake, 2 our fault; what
+// went wrong is on stderr by then.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cardinal::driver {
+
+// Which network: a source file (.nn) or an IR dump (.ir), and its parameters.
+struct SourceArgs {
+  std::string path;
+  std::string network;                // "": the only one of the file
+  std::vector<std::string> settings;  // KEY=VALUE
+};
+
+struct CompileArgs {
+  SourceArgs source;
+  std::string weights;  // FILE or random:SEED
+  std::string output;   // "": named after the network, in the current directory
+  std::string target = "native";
+  std::vector<std::string> emit;  // names from emit_names(); "": a shared object and its header
+  std::string plan;               // file of overrides, or ""
+  std::string print_after;        // a pass, "source", "plan", "all" or ""
+  std::string dump_dir;
+  bool weights_file = false;  // keep the weights beside the shared object
+};
+int compile(const CompileArgs& args);
+std::vector<std::string> emit_names();
+
+int check(const SourceArgs& args);
+
+struct FormatArgs {
+  std::vector<std::string> paths;
+  bool check = false;
+};
+int format(const FormatArgs& args);
+
+struct IrArgs {
+  SourceArgs source;
+  std::string after;  // "": as elaborated
+};
+int print_ir(const IrArgs& args);
+
+struct InfoArgs {
+  std::string model;
+  bool json = false, steps = false;
+};
+int info(const InfoArgs& args);
+
+struct RunArgs {
+  std::string model;
+  std::vector<std::string> inputs, outputs;  // FILE or NAME=FILE
+  int threads = 1;
+};
+int run(const RunArgs& args);
+
+struct BenchArgs {
+  std::string model;
+  int threads = 1;
+  double seconds = 3;
+  bool json = false, steps = false;
+};
+int bench(const BenchArgs& args);
+
+struct VerifyArgs {
+  SourceArgs source;
+  std::string weights;
+  std::string target = "native";
+  std::string plan;
+  uint64_t seed = 0;        // of the inputs
+  double tolerance = 1e-4;  // of the largest value of a layer
+};
+int verify(const VerifyArgs& args);
+
+}  // namespace cardinal::driver

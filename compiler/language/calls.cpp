@@ -1,0 +1,280 @@
+// Calls of blocks and functions: layer names, arguments, parameters.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compiler/language/elaborator.h"
+#include "compiler/language/names.h"
+
+namespace cardinal {
+namespace {
+
+// Blocks within blocks; a recursive block ends here.
+constexpr int kMaxCallDepth = 64;
+constexpr size_t kMaxPathLength = 1024;
+
+std::string plural(size_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::string Elaborator::join_path(const std::string& label) const {
+  if (frame_->path.empty() || label.empty()) return frame_->path + label;
+  return frame_->path + "." + label;
+}
+
+bool Elaborator::claim(Places& taken, std::string_view what, const std::string& name, SourceLocation where) {
+  auto [it, first] = taken.emplace(name, where);
+  if (first) return true;
+  bool loop = it->second == where;
+  fail(where,
+       fmt::format("the {} name '{}' is used twice{}", what, name,
+                   loop ? "; in a loop, add the index: name[i]:" : ""),
+       loop ? std::vector<Diagnostic::Note>{}
+            : std::vector<Diagnostic::Note>{{it->second, "it is used here first"}});
+  return false;
+}
+
+std::optional<std::string> Elaborator::label_part_text(const ast::LabelPart& part,
+                                                       SourceLocation label_where) {
+  if (!part.value) return part.text;
+  Value value = evaluate(*part.value);
+  if (value.is_poison()) return std::nullopt;
+  const auto* number = value.as<int64_t>();
+  if (number && *number >= 0) return fmt::format("{}", *number);
+  SourceLocation where = part.value->where ? part.value->where : label_where;
+  if (!value.string()) {
+    fail(where, fmt::format("a part of a layer's name is a string or an int from 0, not {} {}",
+                            type_name(value), show(value)));
+    return std::nullopt;
+  }
+  const std::string& text = *value.string();
+  auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+  };
+  bool dots =
+      text.empty() || text.front() == '.' || text.back() == '.' || text.find("..") != std::string::npos;
+  if (!dots && std::all_of(text.begin(), text.end(), plain)) return text;
+  fail(where,
+       fmt::format("\"{}\" cannot be a layer's name: letters, digits and '_', in parts joined by '.'", text));
+  return std::nullopt;
+}
+
+std::optional<std::string> Elaborator::label_text(const ast::Label& label) {
+  std::string text;
+  for (const ast::LabelPart& part : label.parts) {
+    std::optional<std::string> piece = label_part_text(part, label.where);
+    if (!piece) return std::nullopt;
+    if (!text.empty()) text += '.';
+    text += *piece;
+  }
+  if (text.size() + frame_->path.size() > kMaxPathLength) {
+    fail(label.where, fmt::format("this layer's name is longer than {} bytes", kMaxPathLength));
+    return std::nullopt;
+  }
+  return text;
+}
+
+Elaborator::Invocation Elaborator::evaluate_arguments(const ast::Call& call, const Piped* piped) {
+  Invocation invocation{&call, {}, std::nullopt};
+  if (call.label) invocation.label = label_text(*call.label).value_or("");
+  if (piped) invocation.arguments.push_back({"", {}, piped->value, piped->where});
+  for (const ast::Argument& argument : call.arguments) {
+    BoundArgument bound{"", {}, evaluate(*argument.value), argument.value->where};
+    if (argument.name) {
+      bound.name = argument.name->text;
+      bound.name_where = argument.name->where;
+    }
+    invocation.arguments.push_back(std::move(bound));
+  }
+  return invocation;
+}
+
+Value Elaborator::call(const ast::Call& call, const Piped* piped) {
+  if (!charge(1, call.callee.where)) return {};
+  const std::string& name = call.callee.text;
+  Invocation invocation = evaluate_arguments(call, piped);
+  CallableValue target;
+  auto global = file_scope().names.find(name);
+  const OpInfo* op = find_op(name);
+  if (Variable* variable = find_variable(name)) {
+    if (variable->value.is_poison()) return {};
+    const auto* callable = variable->value.as<CallableValue>();
+    if (!callable)
+      return fail(
+          call.callee.where,
+          fmt::format("'{}' is {} here and cannot be called", name, with_article(type_name(variable->value))),
+          {{variable->declared, "it was made here"}});
+    target = *callable;
+  } else if (global != file_scope().names.end()) {
+    if (global->second.constant) {
+      Value value = constant(*global->second.constant, global->second.file);
+      if (value.is_poison()) return {};
+      if (!value.as<CallableValue>())
+        return fail(call.callee.where,
+                    fmt::format("'{}' is {} and cannot be called", name, with_article(type_name(value))),
+                    {{global->second.where, "it was made here"}});
+      target = *value.as<CallableValue>();
+    } else {
+      target.user = global->second.callable;
+    }
+  } else if (op && !op->internal_op) {
+    target.op = op;
+  } else if (const Builtin* builtin = find_builtin(name)) {
+    return call_builtin(*builtin, invocation);
+  } else if (name == "shape") {
+    return call_shape(invocation);
+  } else {
+    return unknown_name(name, call.callee.where, true);
+  }
+  return target.op ? call_op(*target.op, invocation) : call_user(*target.user, std::move(invocation));
+}
+
+Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation) {
+  SourceLocation where = invocation.call->callee.where;
+  if (callable.faulty) return {};
+  if (callable.kind == ast::CallableKind::network)
+    return fail(where,
+                fmt::format("'{}' is a network and cannot be called; make it a block", callable.name.text));
+  bool is_fn = callable.kind == ast::CallableKind::function;
+  if (is_fn && invocation.label)
+    return fail(invocation.call->label->where,
+                fmt::format("'{}' computes values and makes no layer to name", callable.name.text));
+  if (frame_->depth >= kMaxCallDepth)
+    return fail(where, fmt::format("calls are nested more than {} deep; does '{}' call itself without end?",
+                                   kMaxCallDepth, callable.name.text));
+  Frame frame;
+  frame.callable = &callable;
+  frame.file = callable.file;
+  frame.call_site = where;
+  frame.caller = frame_;
+  frame.depth = frame_->depth + 1;
+  frame.scopes.emplace_back();
+  frame.path = frame_->path;
+  if (invocation.label && !invocation.label->empty()) {
+    frame.label = *invocation.label;
+    frame.path = join_path(frame.label);
+    if (frame.path.size() > kMaxPathLength)
+      return fail(invocation.call->label->where,
+                  fmt::format("this layer's name is longer than {} bytes", kMaxPathLength));
+    claim(layers_, "layer", frame.path, invocation.call->label->where);
+  }
+  Frame* outer = frame_;
+  bool bound = bind_parameters(callable, invocation, frame);
+  frame_ = &frame;
+  if (bound) run_body(callable.body);
+  if (bound && !frame.result && !reporter_.is_full())
+    fail(callable.name.where, fmt::format("'{}' ends without 'return'", callable.name.text));
+  frame_ = outer;
+  return frame.result.value_or(Value{});
+}
+
+const ast::ParameterDecl* Elaborator::find_parameter(const ast::Callable& callable,
+                                                     const BoundArgument& argument, size_t position) {
+  if (argument.name.empty()) {
+    if (position < callable.parameters.size()) return &callable.parameters[position];
+    fail(argument.where, too_many_arguments_message(callable, position + 1),
+         {{callable.name.where, "it is declared here"}});
+    return nullptr;
+  }
+  for (const ast::ParameterDecl& parameter : callable.parameters)
+    if (parameter.name.text == argument.name) return &parameter;
+  fail(argument.name_where, unknown_parameter_message(callable, argument.name),
+       {{callable.name.where, "it is declared here"}});
+  return nullptr;
+}
+
+bool Elaborator::bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame) {
+  std::map<std::string_view, const BoundArgument*> given;
+  bool ok = true;
+  size_t position = 0;
+  for (const BoundArgument& argument : invocation.arguments) {
+    const ast::ParameterDecl* parameter = find_parameter(callable, argument, position++);
+    ok &= parameter != nullptr;
+    if (!parameter) continue;
+    auto [it, first] = given.emplace(parameter->name.text, &argument);
+    if (first) continue;
+    fail(argument.name_where ? argument.name_where : argument.where,
+         fmt::format("the parameter '{}' is given twice", parameter->name.text),
+         {{it->second->where, "it is given here first"}});
+    ok = false;
+  }
+  Frame* outer = frame_;
+  for (const ast::ParameterDecl& parameter : callable.parameters) {
+    auto found = given.find(parameter.name.text);
+    Value value;
+    if (found != given.end()) {
+      value = checked_parameter(parameter, found->second->value, found->second->where);
+    } else if (parameter.fallback) {
+      frame_ = &frame;  // defaults see the parameters before them and the names of the block's own file
+      value = checked_parameter(parameter, evaluate(*parameter.fallback), parameter.fallback->where);
+      frame_ = outer;
+    } else {
+      fail(invocation.call->callee.where,
+           fmt::format("'{}' needs its parameter '{}'{}", callable.name.text, parameter.name.text,
+                       parameter.type ? "" : ", a tensor"),
+           {{parameter.name.where, "it is declared here"}});
+      ok = false;
+    }
+    frame.scopes.back()[parameter.name.text] = {std::move(value), parameter.name.where};
+  }
+  return ok;
+}
+
+Value Elaborator::checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where) {
+  if (value.is_poison()) return value;
+  ast::Type type = parameter.type.value_or(ast::Type{});
+  if (value.list() && type.element && !charge(value.list()->elements.size(), where)) return {};
+  if (matches(value, type)) {
+    if (type.kind == ast::TypeKind::floating && value.as<int64_t>()) return {value.number()};
+    return value;
+  }
+  std::string why = value.origin ? fmt::format(" ({})", value.origin->text) : "";
+  std::string got = value.is_tensor() ? "a tensor" : fmt::format("the {} {}", type_name(value), show(value));
+  return fail(where,
+              fmt::format("the parameter '{}' must be {}, got {}{}", parameter.name.text,
+                          with_article(ast::to_string(type)), got, why),
+              {{parameter.name.where, "it is declared here"}});
+}
+
+Value Elaborator::call_builtin(const Builtin& builtin, const Invocation& invocation) {
+  SourceLocation where = invocation.call->callee.where;
+  if (invocation.call->label)
+    return fail(invocation.call->label->where,
+                fmt::format("'{}' computes values and makes no layer to name", builtin.name));
+  std::vector<Value> values;
+  for (const BoundArgument& argument : invocation.arguments) {
+    if (argument.value.is_poison()) return {};
+    if (!argument.name.empty())
+      return fail(argument.name_where,
+                  fmt::format("'{}' takes no named arguments: {}", builtin.name, builtin.signature));
+    values.push_back(argument.value);
+    if (argument.value.list() && !charge(argument.value.list()->elements.size(), where)) return {};
+  }
+  int count = static_cast<int>(values.size());
+  if (count < builtin.min_arguments || (builtin.max_arguments >= 0 && count > builtin.max_arguments))
+    return fail(where, fmt::format("'{}' is called as {}; got {}", builtin.name, builtin.signature,
+                                   plural(values.size(), "argument")));
+  Value result = settle(builtin.apply(values), where);
+  if (result.list() && !charge(result.list()->elements.size(), where)) return {};
+  return result;
+}
+
+Value Elaborator::call_shape(const Invocation& invocation) {
+  SourceLocation where = invocation.call->callee.where;
+  if (invocation.call->label)
+    return fail(invocation.call->label->where, "'shape' computes values and makes no layer to name");
+  if (invocation.arguments.size() != 1) return fail(where, "'shape' takes one tensor");
+  const Value& value = invocation.arguments[0].value;
+  if (value.is_poison()) return {};
+  const auto* tensor = value.as<TensorValue>();
+  if (!tensor)
+    return fail(invocation.arguments[0].where,
+                fmt::format("'shape' needs a tensor, not {}", with_article(type_name(value))));
+  std::vector<Value> dims;
+  for (int64_t dim : graph_[tensor->id].type.shape.dims()) dims.push_back({dim});
+  return make_list(std::move(dims));
+}
+
+}  // namespace cardinal

@@ -1,0 +1,210 @@
+// A network's whole run: its settings, its body, and what is checked at the end.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "compiler/language/elaborator.h"
+#include "compiler/language/loader.h"
+#include "compiler/language/names.h"
+#include "compiler/language/setting.h"
+#include "compiler/language/suggest.h"
+
+namespace cardinal {
+namespace {
+
+constexpr size_t kMaxErrors = 100;
+constexpr uint64_t kMaxSteps = 10'000'000;
+
+const ast::Callable* find_network(const Program& program, const std::string& name) {
+  for (const ast::Item& item : program.files.front()->items) {
+    const auto* callable = std::get_if<ast::Callable>(&item.node);
+    if (callable && callable->kind == ast::CallableKind::network && callable->name.text == name)
+      return callable;
+  }
+  return nullptr;
+}
+
+std::string place_key(SourceLocation where) {
+  return fmt::format("{}:{}:{}", where.file, where.line, where.column);
+}
+
+}  // namespace
+
+Diagnostic* Reporter::error(SourceLocation where, std::string message) {
+  if (full_) return nullptr;
+  std::string place = place_key(where);
+  if (closed_.contains(place) || !said_.insert(place + ":" + message).second) return nullptr;
+  if (diagnostics_.list().size() >= kMaxErrors) {
+    full_ = true;
+    return &diagnostics_.error(where, fmt::format("more than {} errors; the rest is not shown", kMaxErrors));
+  }
+  return &diagnostics_.error(where, std::move(message));
+}
+
+void Reporter::add(const Diagnostics& diagnostics) {
+  for (const Diagnostic& diagnostic : diagnostics.list())
+    if (Diagnostic* added = error(diagnostic.where, diagnostic.message)) *added = diagnostic;
+  for (const Diagnostic& diagnostic : diagnostics.list())
+    if (diagnostic.where) closed_.insert(place_key(diagnostic.where));
+}
+
+Value Elaborator::fail(SourceLocation where, std::string message,
+                       const std::vector<Diagnostic::Note>& notes) {
+  Diagnostic* diagnostic = reporter_.error(where, std::move(message));
+  if (!diagnostic) return {};
+  diagnostic->notes = notes;
+  constexpr int kMostCalls = 8;
+  int shown = 0;
+  for (const Frame* frame = frame_; frame && frame->callable && frame->call_site && shown < kMostCalls;
+       frame = frame->caller) {
+    std::string as = frame->label.empty() ? "" : fmt::format(" as '{}'", frame->label);
+    diagnostic->notes.push_back(
+        {frame->call_site, fmt::format("in {} {}, called here{}", to_string(frame->callable->kind),
+                                       frame->callable->name.text, as)});
+    ++shown;
+  }
+  return {};
+}
+
+bool Elaborator::charge(uint64_t steps, SourceLocation where) {
+  if (reporter_.is_full()) return false;
+  steps_ += steps;
+  if (steps_ <= kMaxSteps) return true;
+  fail(where,
+       fmt::format("this description takes more than {} steps to evaluate; is a loop too long?", kMaxSteps));
+  reporter_.stop();
+  return false;
+}
+
+Graph Elaborator::run(const ast::Callable& network, const Settings& settings) {
+  graph_.name = network.name.text;
+  Frame frame;
+  frame.callable = &network;
+  frame.file = network.file;
+  frame.scopes.emplace_back();
+  frame_ = &frame;
+  bind_settings(network, settings, frame);
+  run_body(network.body);
+  if (!frame.result && !reporter_.is_full())
+    fail(network.name.where, fmt::format("the network '{}' ends without 'return'", network.name.text));
+  frame_ = nullptr;
+  return std::move(graph_);
+}
+
+void Elaborator::bind_settings(const ast::Callable& network, const Settings& settings, Frame& frame) {
+  std::map<std::string, std::string> given;
+  std::vector<std::string> names;
+  for (const ast::ParameterDecl& parameter : network.parameters) names.push_back(parameter.name.text);
+  for (const auto& [key, text] : settings) {
+    if (std::find(names.begin(), names.end(), key) == names.end())
+      fail({}, fmt::format(
+                   "--set {}={}: the network '{}' has no parameter '{}'{}", key, text, network.name.text, key,
+                   names.empty()
+                       ? "; it has none"
+                       : fmt::format("; it has {}{}", fmt::join(names, ", "), did_you_mean(key, names))));
+    given[key] = text;  // the last one counts
+  }
+  for (const ast::ParameterDecl& parameter : network.parameters) {
+    Value value;
+    auto found = given.find(parameter.name.text);
+    if (!parameter.type) {
+      fail(parameter.name.where,
+           fmt::format("the network parameter '{}' needs a type; tensors come in by 'input'",
+                       parameter.name.text));
+    } else if (found != given.end()) {
+      value = setting_value(parameter, found->second);
+    } else if (parameter.fallback) {
+      value = checked_parameter(parameter, evaluate(*parameter.fallback), parameter.fallback->where);
+    } else {
+      fail(parameter.name.where,
+           fmt::format("the network parameter '{}' has no default; set it with --set {}=VALUE",
+                       parameter.name.text, parameter.name.text));
+    }
+    frame.scopes.back()[parameter.name.text] = {std::move(value), parameter.name.where};
+  }
+}
+
+Value Elaborator::setting_value(const ast::ParameterDecl& parameter, const std::string& text) {
+  std::optional<Value> value = parse_setting(text, *parameter.type);
+  if (value && value->as<int64_t>() && parameter.type->kind == ast::TypeKind::floating)
+    return {value->number()};
+  if (value && matches(*value, *parameter.type)) return *value;
+  return fail({}, fmt::format("--set {}={}: expected {}", parameter.name.text, text,
+                              ast::to_string(*parameter.type)));
+}
+
+namespace {
+
+// The network that the options mean, or why there is none.
+Result<const ast::Callable*> choose_network(const Program& program, const std::string& name) {
+  std::vector<std::string> names = network_names(program);
+  if (names.empty()) return Diagnostics(fmt::format("{} declares no network", program.path));
+  if (name.empty() && names.size() == 1) return find_network(program, names[0]);
+  if (name.empty())
+    return Diagnostics(fmt::format("{} has {} networks; choose one with --network: {}", program.path,
+                                   names.size(), fmt::join(names, ", ")));
+  if (const ast::Callable* network = find_network(program, name)) return network;
+  return Diagnostics(fmt::format("{} has no network '{}'{}; it has {}", program.path, name,
+                                 did_you_mean(name, names), fmt::join(names, ", ")));
+}
+
+// Diagnostics as a reader of the files meets them.
+Diagnostics in_source_order(const Diagnostics& diagnostics) {
+  std::vector<Diagnostic> list = diagnostics.list();
+  std::stable_sort(list.begin(), list.end(), [](const Diagnostic& a, const Diagnostic& b) {
+    return std::tie(a.where.file, a.where.line, a.where.column) <
+           std::tie(b.where.file, b.where.line, b.where.column);
+  });
+  Diagnostics sorted;
+  for (Diagnostic& diagnostic : list) sorted.error(diagnostic.where, {}) = std::move(diagnostic);
+  return sorted;
+}
+
+}  // namespace
+
+Result<Graph> elaborate(const Program& program, const ElaborateOptions& options) {
+  Result<const ast::Callable*> network = choose_network(program, options.network);
+  if (!network) return network.take_error();
+  Reporter reporter;
+  Diagnostics declared;
+  Globals globals = collect_globals(program, declared);
+  check_names(program, globals, declared);
+  reporter.add(declared);
+  Graph graph = Elaborator(globals, reporter).run(**network, options.settings);
+  graph.source = program.path;
+  if (reporter.diagnostics().has_errors()) return in_source_order(reporter.diagnostics());
+  return graph;
+}
+
+Diagnostics check_program(SourceMap& sources, const std::string& path, const ElaborateOptions& options) {
+  Diagnostics found;
+  Program program = load_program(sources, path, found);
+  if (program.files.empty()) return found;
+  Globals globals = collect_globals(program, found);
+  check_names(program, globals, found);
+  Reporter reporter;
+  reporter.add(found);
+  std::vector<std::string> networks = network_names(program);
+  if (!options.network.empty()) {
+    Result<const ast::Callable*> chosen = choose_network(program, options.network);
+    if (!chosen) reporter.add(chosen.error());
+    networks = {options.network};
+  }
+  for (const std::string& name : networks) {
+    const ast::Callable* network = find_network(program, name);
+    if (network && !network->faulty) Elaborator(globals, reporter).run(*network, options.settings);
+  }
+  return in_source_order(reporter.diagnostics());
+}
+
+std::vector<BuiltinInfo> builtin_functions() {
+  std::vector<BuiltinInfo> list;
+  for (const Builtin& builtin : builtins())
+    list.push_back({builtin.name, builtin.signature, builtin.summary});
+  list.push_back({"shape", "shape(x)", "dimensions of a tensor as a list: [N, C, H, W] or [N, C]"});
+  return list;
+}
+
+}  // namespace cardinal

@@ -1,0 +1,192 @@
+// Expressions.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "compiler/language/elaborator.h"
+#include "compiler/language/names.h"
+
+namespace cardinal {
+namespace {
+
+// Stack depth of the interpreter itself: expressions within calls within expressions. A level takes about a
+// kilobyte.
+constexpr uint32_t kMaxEvaluationDepth = 1500;
+
+}  // namespace
+
+Value Elaborator::settle(Outcome outcome, SourceLocation where) {
+  if (auto* message = std::get_if<std::string>(&outcome)) return fail(where, std::move(*message));
+  return std::get<Value>(std::move(outcome));
+}
+
+Value Elaborator::evaluate(const ast::Expr& expr) {
+  if (!charge(1, expr.where)) return {};
+  if (depth_ >= kMaxEvaluationDepth)
+    return fail(expr.where, "calls and expressions are nested too deeply here");
+  ++depth_;
+  Value value = std::visit([&](const auto& node) { return evaluate_node(node, expr); }, expr.node);
+  --depth_;
+  return value;
+}
+
+Value Elaborator::evaluate_node(const ast::StringLiteral& e, const ast::Expr& expr) {
+  std::string text = e.texts[0];
+  bool poisoned = false;
+  for (size_t i = 0; i < e.values.size(); ++i) {
+    Value value = evaluate(*e.values[i]);
+    poisoned |= value.is_poison();
+    if (value.has_tensors() || value.as<CallableValue>())
+      return fail(e.values[i]->where,
+                  fmt::format("{} cannot be written into a string", with_article(type_name(value))));
+    text += value.string() ? *value.string() : show(value);
+    text += e.texts[i + 1];
+    if (text.size() > kMaxStringLength)
+      return fail(expr.where, fmt::format("this string is longer than {} bytes", kMaxStringLength));
+  }
+  return poisoned ? Value{} : make_string(std::move(text));
+}
+
+Value Elaborator::evaluate_node(const ast::ListLiteral& e, const ast::Expr& expr) {
+  std::vector<Value> elements;
+  for (const auto& element : e.elements) elements.push_back(evaluate(*element));
+  if (std::string problem = list_problem(elements); !problem.empty())
+    return fail(expr.where, std::move(problem));
+  return make_list(std::move(elements));
+}
+
+Value Elaborator::evaluate_node(const ast::NameRef& e, const ast::Expr& expr) {
+  if (Variable* variable = find_variable(e.name)) return variable->value;
+  auto global = file_scope().names.find(e.name);
+  if (global != file_scope().names.end()) {
+    if (global->second.constant) return constant(*global->second.constant, global->second.file);
+    if (global->second.callable->faulty) return {};
+    return {CallableValue{global->second.callable, nullptr}};
+  }
+  if (std::find(bare_words().begin(), bare_words().end(), e.name) != bare_words().end())
+    return make_string(e.name);
+  const OpInfo* op = find_op(e.name);
+  if (op && !op->internal_op) return {CallableValue{nullptr, op}};
+  return unknown_name(e.name, expr.where, false);
+}
+
+Value Elaborator::constant(const ast::Let& let, uint32_t file) {
+  auto [it, first] = constants_.try_emplace(&let, std::nullopt);
+  if (it->second) return *it->second;
+  if (!first)
+    return fail(let.name.where, fmt::format("the constant '{}' is defined by itself", let.name.text));
+  Frame frame;
+  frame.file = file;
+  frame.caller = frame_;
+  frame.scopes.emplace_back();
+  Frame* outer = frame_;
+  frame_ = &frame;
+  Value value = evaluate(*let.value);
+  frame_ = outer;
+  if (value.has_tensors()) value = {};
+  constants_[&let] = value;
+  return value;
+}
+
+Value Elaborator::evaluate_node(const ast::Unary& e, const ast::Expr& expr) {
+  Value operand = evaluate(*e.operand);
+  if (operand.is_poison()) return operand;
+  return settle(apply_unary(e.op, operand), expr.where);
+}
+
+Value Elaborator::evaluate_node(const ast::Binary& e, const ast::Expr& expr) {
+  if (e.op == ast::BinaryOp::logical_and || e.op == ast::BinaryOp::logical_or) return evaluate_logical(e);
+  Value a = evaluate(*e.left), b = evaluate(*e.right);
+  if (a.is_poison() || b.is_poison()) return {};
+  if (a.is_tensor() || b.is_tensor()) return evaluate_tensor_binary(e, a, b);
+  if (a.list() || b.list()) {
+    size_t work = (a.list() ? a.list()->elements.size() : 0) + (b.list() ? b.list()->elements.size() : 0);
+    if (!charge(work, expr.where)) return {};
+  }
+  Value result = settle(apply_binary(e.op, a, b), e.op_where);
+  if (result.list() && !charge(result.list()->elements.size(), expr.where)) return {};
+  if (result.origin) {
+    Origin origin = *result.origin;
+    origin.where = e.op_where;
+    result.origin = std::make_shared<const Origin>(std::move(origin));
+  }
+  return result;
+}
+
+Value Elaborator::evaluate_logical(const ast::Binary& e) {
+  std::optional<bool> left = condition(*e.left);
+  if (!left) return {};
+  bool decided = e.op == ast::BinaryOp::logical_and ? !*left : *left;
+  if (decided) return {*left};
+  std::optional<bool> right = condition(*e.right);
+  return right ? Value{*right} : Value{};
+}
+
+Value Elaborator::evaluate_tensor_binary(const ast::Binary& e, const Value& a, const Value& b) {
+  const char* op = e.op == ast::BinaryOp::add ? "add" : e.op == ast::BinaryOp::multiply ? "mul" : nullptr;
+  if (!op)
+    return fail(e.op_where, fmt::format("'{}' does not work on tensors; '+' and '*' do", spelling(e.op)));
+  if (!a.is_tensor() || !b.is_tensor())
+    return fail(e.op_where, fmt::format("'{}' needs two tensors here, not {} and {}", spelling(e.op),
+                                        type_name(a), type_name(b)));
+  ast::Call call;
+  call.callee = {op, e.op_where};
+  Invocation invocation{&call, {{"", {}, a, e.left->where}, {"", {}, b, e.right->where}}, std::nullopt};
+  return call_op(*find_op(op), invocation);
+}
+
+Value Elaborator::evaluate_node(const ast::Index& e, const ast::Expr& expr) {
+  Value base = evaluate(*e.base), index = evaluate(*e.index);
+  if (base.is_poison() || index.is_poison()) return {};
+  return settle(apply_index(base, index), base.list() ? e.index->where : expr.where);
+}
+
+Value Elaborator::evaluate_node(const ast::Pipe& e, const ast::Expr&) {
+  Piped piped{evaluate(*e.head), e.head->where};
+  for (const auto& stage : e.stages) {
+    piped.value = call(*stage->as<ast::Call>(), &piped);
+    piped.where = stage->where;
+  }
+  return piped.value;
+}
+
+std::optional<bool> Elaborator::condition(const ast::Expr& expr) {
+  Value value = evaluate(expr);
+  if (value.is_poison()) return std::nullopt;
+  if (const auto* flag = value.as<bool>()) return *flag;
+  fail(expr.where, fmt::format("expected true or false, got {} {}", type_name(value), show(value)));
+  return std::nullopt;
+}
+
+Value Elaborator::evaluate_node(const ast::If& e, const ast::Expr&) {
+  auto value_of = [&](const ast::Body& body) {
+    push_scope();
+    run_body(body);
+    Value value = body.tail && !frame_->result ? evaluate(*body.tail) : Value{};
+    pop_scope();
+    return value;
+  };
+  for (const ast::If::Arm& arm : e.arms) {
+    std::optional<bool> holds = condition(*arm.condition);
+    if (!holds) {
+      poison_assigned(e);
+      return {};
+    }
+    if (*holds) return value_of(arm.body);
+  }
+  return value_of(*e.otherwise);
+}
+
+Value Elaborator::unknown_name(const std::string& name, SourceLocation where, bool called) {
+  if (file_scope().incomplete) return {};
+  if (auto ended = frame_->ended.find(name); ended != frame_->ended.end())
+    return fail(
+        where, fmt::format("'{}' is known only inside the braces where it was made", name),
+        {{ended->second, fmt::format("'{}' was made here; assign it before the braces to keep it", name)}});
+  std::vector<std::string> locals;
+  for (const auto& scope : frame_->scopes)
+    for (const auto& [variable, value] : scope) locals.push_back(variable);
+  return fail(where, unknown_name_message(name, called, file_scope(), std::move(locals)));
+}
+
+}  // namespace cardinal

@@ -1,0 +1,61 @@
+#include "compiler/weights/open_weights.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstring>
+
+#include "compiler/weights/mapped_file.h"
+#include "compiler/weights/npz.h"
+#include "compiler/weights/safetensors.h"
+
+namespace cardinal {
+
+namespace {
+
+constexpr std::string_view kRandom = "random:";
+// A network whose weights do not fit an ordinary machine's memory was not meant to be tried out; 16 GiB.
+constexpr double kMaxRandomBytes = 0x1p34;
+
+Result<std::unique_ptr<WeightStore>> open_random(std::string_view text, const Graph& graph) {
+  uint64_t seed = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error != std::errc() || end != text.data() + text.size())
+    return Diagnostics(
+        fmt::format("random:{} is not random:SEED; the seed is an integer from 0 to 2^64 - 1", text));
+  double bytes = 0;
+  for (NodeId id : graph.weights()) bytes += 4.0 * static_cast<double>(graph[id].type.shape.elements());
+  if (bytes > kMaxRandomBytes)
+    return Diagnostics(
+        fmt::format("random weights for this network would take {:.1f} GB, the limit is {:.1f} GB",
+                    bytes * 1e-9, kMaxRandomBytes * 1e-9));
+  return random_weights(graph, seed);
+}
+
+Result<std::unique_ptr<WeightStore>> open_file(const std::string& path, const Graph& graph) {
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file) return file.take_error();
+  auto begins_with = [&](std::string_view magic) {
+    return file->bytes().size() >= magic.size() &&
+           std::memcmp(file->bytes().data(), magic.data(), magic.size()) == 0;
+  };
+  // An archive of torch.save is a zip file too, but of pickled objects.
+  if (begins_with("PK") && (path.ends_with(".pt") || path.ends_with(".pth")))
+    return Diagnostics(
+        fmt::format("{} is a PyTorch checkpoint; save it with safetensors.torch.save_file", path));
+  if (begins_with("PK")) return read_npz(path, graph);
+  return read_safetensors(path);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<WeightStore>> open_weights(const std::string& spec, const Graph& graph) {
+  if (spec.starts_with(kRandom)) return open_random(std::string_view(spec).substr(kRandom.size()), graph);
+  Result<std::unique_ptr<WeightStore>> store = open_file(spec, graph);
+  if (!store) return store;
+  Status checked = check_weights(graph, **store);
+  if (!checked) return checked.take_error();
+  return store;
+}
+
+}  // namespace cardinal

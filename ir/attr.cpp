@@ -1,0 +1,289 @@
+#include "ir/attr.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace cardinal {
+
+namespace {
+
+constexpr std::array<std::string_view, 9> kActivationNames{
+    "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu"};
+constexpr std::array<std::string_view, 6> kRoleNames{"kernel", "bias", "scale", "shift", "mean", "variance"};
+
+bool is_identifier(std::string_view text) {
+  auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  return !text.empty() && letter(text[0]) && text != "true" && text != "false" &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
+// Shortest text that reads back as the same double and never as an integer.
+std::string number(double value) {
+  std::string text = fmt::format("{}", value);
+  return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+}
+
+std::string expected(std::string_view what, const AttrValue& got) {
+  return fmt::format("expected {}, got {}", what, to_string(got));
+}
+
+const int64_t* as_int(const AttrValue& value) { return std::get_if<int64_t>(&value.value); }
+const AttrValue::List* as_list(const AttrValue& value) { return std::get_if<AttrValue::List>(&value.value); }
+const std::string* as_word(const AttrValue& value) { return std::get_if<std::string>(&value.value); }
+
+// The integers of a list whose elements all are; false otherwise.
+bool as_ints(const AttrValue& value, std::vector<int64_t>& out) {
+  const AttrValue::List* list = as_list(value);
+  if (!list) return false;
+  for (const AttrValue& item : *list) {
+    const int64_t* number = as_int(item);
+    if (!number) {
+      out.clear();
+      return false;
+    }
+    out.push_back(*number);
+  }
+  return true;
+}
+
+AttrValue int_list(std::span<const int64_t> values) {
+  AttrValue::List list;
+  for (int64_t value : values) list.push_back({value});
+  return {std::move(list)};
+}
+
+std::string activation_from(std::string_view word, Activation& out) {
+  auto found = std::find(kActivationNames.begin(), kActivationNames.end(), word);
+  if (found == kActivationNames.end()) return fmt::format("unknown epilogue step '{}'", word);
+  out.kind = static_cast<Activation::Kind>(found - kActivationNames.begin());
+  return {};
+}
+
+// A word, or [leaky_relu, slope].
+std::string step_from(const AttrValue& value, EpilogueStep& out) {
+  const std::string* word = as_word(value);
+  double slope = 0;
+  if (const AttrValue::List* list = as_list(value); list && list->size() == 2) {
+    word = as_word((*list)[0]);
+    if (!word || *word != "leaky_relu") return expected("[leaky_relu, slope]", value);
+    if (std::string error = from_attr((*list)[1], slope); !error.empty()) return error;
+  } else if (word && *word == "leaky_relu") {
+    return expected("[leaky_relu, slope]", value);
+  }
+  if (!word) return expected("add, mul or an activation", value);
+  if (*word == "add" || *word == "mul") {
+    out.kind = *word == "add" ? EpilogueStep::Kind::add : EpilogueStep::Kind::mul;
+    return {};
+  }
+  out.kind = EpilogueStep::Kind::activation;
+  out.activation.alpha = slope;
+  return activation_from(*word, out.activation);
+}
+
+}  // namespace
+
+std::string to_string(const AttrValue& value) {
+  if (const int64_t* i = as_int(value)) return fmt::format("{}", *i);
+  if (const double* d = std::get_if<double>(&value.value)) return number(*d);
+  if (const bool* b = std::get_if<bool>(&value.value)) return *b ? "true" : "false";
+  if (const std::string* s = as_word(value)) return is_identifier(*s) ? *s : quoted(*s);
+  std::string out = "[";
+  for (const AttrValue& item : *as_list(value)) out += (out.size() > 1 ? ", " : "") + to_string(item);
+  return out + "]";
+}
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
+  }
+  return out + '"';
+}
+
+std::string_view to_string(Activation::Kind kind) { return kActivationNames[static_cast<size_t>(kind)]; }
+
+double evaluate(Activation activation, double x) {
+  // Written so that NaN comes out as NaN.
+  auto clamp = [](double v, double low, double high) { return v < low ? low : v > high ? high : v; };
+  switch (activation.kind) {
+    case Activation::Kind::relu:
+      return x < 0 ? 0 : x;
+    case Activation::Kind::relu6:
+      return clamp(x, 0, 6);
+    case Activation::Kind::leaky_relu:
+      return x < 0 ? activation.alpha * x : x;
+    case Activation::Kind::sigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Activation::Kind::tanh:
+      return std::tanh(x);
+    case Activation::Kind::silu:
+      return x / (1 + std::exp(-x));
+    case Activation::Kind::hardswish:
+      return x * clamp(x + 3, 0, 6) / 6;
+    case Activation::Kind::hardsigmoid:
+      return clamp(x + 3, 0, 6) / 6;
+    case Activation::Kind::gelu:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+  }
+  return x;
+}
+
+int epilogue_operands(const Epilogue& epilogue) {
+  return static_cast<int>(std::count_if(epilogue.begin(), epilogue.end(), [](const EpilogueStep& step) {
+    return step.kind != EpilogueStep::Kind::activation;
+  }));
+}
+
+std::string from_attr(const AttrValue& value, int64_t& out) {
+  const int64_t* number = as_int(value);
+  if (!number) return expected("an integer", value);
+  out = *number;
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, double& out) {
+  double number = 0;
+  if (const double* d = std::get_if<double>(&value.value))
+    number = *d;
+  else if (const int64_t* i = as_int(value))
+    number = static_cast<double>(*i);
+  else
+    return expected("a number", value);
+  if (!std::isfinite(number)) return expected("a finite number", value);
+  out = number;
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, bool& out) {
+  const bool* flag = std::get_if<bool>(&value.value);
+  if (!flag) return expected("true or false", value);
+  out = *flag;
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, std::string& out) {
+  const std::string* word = as_word(value);
+  if (!word) return expected("a string", value);
+  out = *word;
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Pair& out) {
+  std::vector<int64_t> ints;
+  if (const int64_t* both = as_int(value))
+    out = {*both, *both};
+  else if (as_ints(value, ints) && ints.size() == 2)
+    out = {ints[0], ints[1]};
+  else
+    return expected("an integer or [h, w]", value);
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Padding& out) {
+  std::vector<int64_t> ints;
+  const std::string* word = as_word(value);
+  if (word && *word == "same")
+    out = {Padding::Mode::same};
+  else if (word && *word == "same_upper")
+    out = {Padding::Mode::same_upper};
+  else if (const int64_t* all = as_int(value))
+    out = {Padding::Mode::explicit_, *all, *all, *all, *all};
+  else if (as_ints(value, ints) && ints.size() == 2)
+    out = {Padding::Mode::explicit_, ints[0], ints[1], ints[0], ints[1]};
+  else if (ints.size() == 4)
+    out = {Padding::Mode::explicit_, ints[0], ints[1], ints[2], ints[3]};
+  else
+    return expected("same, same_upper, an integer, [h, w] or [top, left, bottom, right]", value);
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Shape& out) {
+  std::vector<int64_t> ints;
+  if (!as_ints(value, ints)) return expected("a list of integers", value);
+  if (ints.size() > static_cast<size_t>(Shape::kMaxRank))
+    return fmt::format("expected at most {} dimensions, got {}", Shape::kMaxRank, ints.size());
+  out = Shape(ints);
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, DType& out) {
+  const std::string* word = as_word(value);
+  std::optional<DType> dtype = word ? parse_dtype(*word) : std::nullopt;
+  if (!dtype) return expected("f32, f16 or bf16", value);
+  out = *dtype;
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Layout& out) {
+  const std::string* word = as_word(value);
+  std::optional<Layout> layout = word ? parse_layout(*word) : std::nullopt;
+  if (!layout) return expected("nchw, nhwc or nchw16c", value);
+  out = *layout;
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Role& out) {
+  const std::string* word = as_word(value);
+  auto found = word ? std::find(kRoleNames.begin(), kRoleNames.end(), *word) : kRoleNames.end();
+  if (found == kRoleNames.end()) return expected("kernel, bias, scale, shift, mean or variance", value);
+  out = static_cast<Role>(found - kRoleNames.begin());
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Epilogue& out) {
+  const AttrValue::List* list = as_list(value);
+  if (!list) return expected("a list of epilogue steps such as [add, relu]", value);
+  Epilogue steps;
+  for (const AttrValue& item : *list)
+    if (std::string error = step_from(item, steps.emplace_back()); !error.empty()) return error;
+  out = std::move(steps);
+  return {};
+}
+
+AttrValue to_attr(int64_t value) { return {value}; }
+AttrValue to_attr(double value) { return {value}; }
+AttrValue to_attr(bool value) { return {value}; }
+AttrValue to_attr(const std::string& value) { return {value}; }
+
+AttrValue to_attr(const Pair& pair) {
+  if (pair.h == pair.w) return {pair.h};
+  return int_list(std::array{pair.h, pair.w});
+}
+
+AttrValue to_attr(const Padding& padding) {
+  if (padding.mode == Padding::Mode::same) return {std::string("same")};
+  if (padding.mode == Padding::Mode::same_upper) return {std::string("same_upper")};
+  if (padding.top == padding.bottom && padding.left == padding.right)
+    return to_attr(Pair{padding.top, padding.left});
+  return int_list(std::array{padding.top, padding.left, padding.bottom, padding.right});
+}
+
+AttrValue to_attr(const Shape& shape) { return int_list(shape.dims()); }
+AttrValue to_attr(DType dtype) { return {std::string(to_string(dtype))}; }
+AttrValue to_attr(Layout layout) { return {std::string(to_string(layout))}; }
+AttrValue to_attr(Role role) { return {std::string(kRoleNames[static_cast<size_t>(role)])}; }
+
+AttrValue to_attr(const Epilogue& epilogue) {
+  AttrValue::List list;
+  for (const EpilogueStep& step : epilogue) {
+    if (step.kind != EpilogueStep::Kind::activation) {
+      list.push_back({std::string(step.kind == EpilogueStep::Kind::add ? "add" : "mul")});
+      continue;
+    }
+    AttrValue word{std::string(to_string(step.activation.kind))};
+    if (step.activation.kind == Activation::Kind::leaky_relu)
+      list.push_back({AttrValue::List{std::move(word), to_attr(step.activation.alpha)}});
+    else
+      list.push_back(std::move(word));
+  }
+  return {std::move(list)};
+}
+
+}  // namespace cardinal

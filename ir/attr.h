@@ -1,0 +1,138 @@
+// Attribute values. AttrValue is the neutral form that the language, the IR text and the op structs meet in;
+// the typed members of an op struct convert from and to it, so no other code knows an attribute's C++ type.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "ir/type.h"
+
+namespace cardinal {
+
+struct AttrValue {
+  using List = std::vector<AttrValue>;
+  // A string stands for an identifier or a quoted string.
+  std::variant<int64_t, double, bool, std::string, List> value;
+  bool operator==(const AttrValue&) const = default;
+};
+std::string to_string(const AttrValue&);  // 3, 0.1, true, same, "a name", [3, 3]
+std::string quoted(
+    std::string_view);  // "a \"name\"": with \" \\ and \n for a quote, a backslash and a newline
+
+// Height and width: one int means both.
+struct Pair {
+  int64_t h = 1, w = 1;
+  bool operator==(const Pair&) const = default;
+};
+
+// Zero padding. `same` splits dilation * (kernel - 1) evenly, the odd one at the end, whatever the stride
+// (what PyTorch networks write as padding = kernel / 2). `same_upper` makes the output ceil(input / stride),
+// the odd one at the end (TensorFlow and JAX "SAME", ONNX SAME_UPPER). Written as same, same_upper, p, [ph,
+// pw] or [top, left, bottom, right].
+struct Padding {
+  enum class Mode : uint8_t { explicit_, same, same_upper } mode = Mode::explicit_;
+  int64_t top = 0, left = 0, bottom = 0, right = 0;
+  static Padding same() { return {Mode::same}; }
+  bool operator==(const Padding&) const = default;
+};
+
+struct Activation {
+  enum class Kind : uint8_t { relu, relu6, leaky_relu, sigmoid, tanh, silu, hardswish, hardsigmoid, gelu };
+  Kind kind = Kind::relu;
+  double alpha = 0;  // leaky_relu's slope for negative inputs
+  bool operator==(const Activation&) const = default;
+};
+std::string_view to_string(Activation::Kind);
+double evaluate(Activation, double x);
+
+// What happens to a result in registers before it is stored, in order. add and mul take the node's next extra
+// operand, which has the result's shape or, per channel, [N, C, 1, 1].
+struct EpilogueStep {
+  enum class Kind : uint8_t { activation, add, mul } kind = Kind::activation;
+  Activation activation;
+  bool operator==(const EpilogueStep&) const = default;
+};
+using Epilogue =
+    std::vector<EpilogueStep>;           // written [add, relu] or [leaky_relu(0.1)] as ["leaky_relu", 0.1]
+int epilogue_operands(const Epilogue&);  // how many extra operands the steps take
+
+// What a parameter is for: decides how random weights are drawn and what checks apply.
+enum class Role : uint8_t { kernel, bias, scale, shift, mean, variance };
+
+// Conversions. Each returns "" and sets `out`, or says what was expected ("expected an integer or [h, w], got
+// true").
+std::string from_attr(const AttrValue&, int64_t& out);
+std::string from_attr(const AttrValue&, double& out);
+std::string from_attr(const AttrValue&, bool& out);
+std::string from_attr(const AttrValue&, std::string& out);
+std::string from_attr(const AttrValue&, Pair& out);
+std::string from_attr(const AttrValue&, Padding& out);
+std::string from_attr(const AttrValue&, Shape& out);
+std::string from_attr(const AttrValue&, DType& out);
+std::string from_attr(const AttrValue&, Layout& out);
+std::string from_attr(const AttrValue&, Role& out);
+std::string from_attr(const AttrValue&, Epilogue& out);
+AttrValue to_attr(int64_t);
+AttrValue to_attr(double);
+AttrValue to_attr(bool);
+AttrValue to_attr(const std::string&);
+AttrValue to_attr(const Pair&);
+AttrValue to_attr(const Padding&);
+AttrValue to_attr(const Shape&);
+AttrValue to_attr(DType);
+AttrValue to_attr(Layout);
+AttrValue to_attr(Role);
+AttrValue to_attr(const Epilogue&);
+
+// The type's name in error messages and in the language reference.
+template <class T>
+constexpr std::string_view attr_type_name();
+template <>
+constexpr std::string_view attr_type_name<int64_t>() {
+  return "int";
+}
+template <>
+constexpr std::string_view attr_type_name<double>() {
+  return "float";
+}
+template <>
+constexpr std::string_view attr_type_name<bool>() {
+  return "bool";
+}
+template <>
+constexpr std::string_view attr_type_name<std::string>() {
+  return "string";
+}
+template <>
+constexpr std::string_view attr_type_name<Pair>() {
+  return "int or [h, w]";
+}
+template <>
+constexpr std::string_view attr_type_name<Padding>() {
+  return "same, same_upper, int, [h, w] or [t, l, b, r]";
+}
+template <>
+constexpr std::string_view attr_type_name<Shape>() {
+  return "list of int";
+}
+template <>
+constexpr std::string_view attr_type_name<DType>() {
+  return "dtype";
+}
+template <>
+constexpr std::string_view attr_type_name<Layout>() {
+  return "layout";
+}
+template <>
+constexpr std::string_view attr_type_name<Role>() {
+  return "role";
+}
+template <>
+constexpr std::string_view attr_type_name<Epilogue>() {
+  return "epilogue";
+}
+
+}  // namespace cardinal

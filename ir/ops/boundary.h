@@ -1,0 +1,52 @@
+// Where data enters and leaves a graph. The interpreter supplies the values of input and weight.
+#pragma once
+
+#include "ir/op_interface.h"
+
+namespace cardinal {
+
+// A tensor the caller passes in. The node's name is the input's name; `layout` is the order of the caller's
+// buffer.
+struct Input {
+  static constexpr std::string_view name = "input";
+  static constexpr std::string_view summary = "a network input";
+  static constexpr Arity tensors{0, 0};
+  static constexpr bool internal_op = true;
+  DType dtype = DType::f32;
+  Shape shape;
+  Layout layout = Layout::nchw;
+  static constexpr auto fields = std::tuple{
+      required("dtype", &Input::dtype), required("shape", &Input::shape), optional("layout", &Input::layout)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+};
+
+// A trained parameter. The node's name is its name in the weight file.
+struct Weight {
+  static constexpr std::string_view name = "weight";
+  static constexpr std::string_view summary = "a trained parameter";
+  static constexpr Arity tensors{0, 0};
+  static constexpr bool internal_op = true;
+  Shape shape;
+  Role role = Role::kernel;
+  static constexpr auto fields =
+      std::tuple{required("shape", &Weight::shape), required("role", &Weight::role)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+};
+
+// A tensor the caller receives. The node's name is the output's name.
+struct Output {
+  static constexpr std::string_view name = "output";
+  static constexpr std::string_view summary = "a network output";
+  static constexpr Arity tensors{1, 1};
+  static constexpr bool internal_op = true;
+  Layout layout = Layout::nchw;
+  static constexpr auto fields = std::tuple{optional("layout", &Output::layout)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const { out.data = operands[0]->data; }
+  double flops(std::span<const TensorType>, const TensorType&) const { return 0; }
+};
+
+}  // namespace cardinal

@@ -1,0 +1,143 @@
+#include "ir/ops/norm.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace cardinal {
+
+namespace {
+
+std::optional<OpError> check_eps(double eps) {
+  if (eps >= 0) return {};
+  return OpError{fmt::format("eps must not be negative, got {}", eps), "eps"};
+}
+
+std::optional<OpError> check_features(std::string_view op, const TensorType& x) {
+  if (x.shape.rank() == 4 || x.shape.rank() == 2) return {};
+  return OpError{fmt::format("{} needs an input [N, C, H, W] or [N, C], got {}", op, to_string(x)), {}, 0};
+}
+
+// The operands from `first` to `last` must be [channels].
+std::optional<OpError> check_vectors(std::span<const TensorType> operands, size_t first, size_t last,
+                                     int64_t channels) {
+  for (size_t i = first; i <= last && i < operands.size(); ++i)
+    if (operands[i].shape != Shape{channels})
+      return OpError{fmt::format("operand {} must be [{}], one value for each of {} channels, got {}", i,
+                                 channels, channels, to_string(operands[i])),
+                     {},
+                     static_cast<int>(i)};
+  return {};
+}
+
+std::optional<OpError> check_vector(std::span<const TensorType> operands, size_t which) {
+  if (operands[which].shape.rank() == 1) return {};
+  return OpError{fmt::format("operand {} must be [C], got {}", which, to_string(operands[which])),
+                 {},
+                 static_cast<int>(which)};
+}
+
+// Calls apply(channel, first, last) for each run of elements that share a channel.
+template <class Apply>
+void for_each_channel(const Shape& shape, Apply&& apply) {
+  size_t plane = static_cast<size_t>(shape.h() * shape.w()), position = 0;
+  for (int64_t n = 0; n < shape.n(); ++n)
+    for (int64_t c = 0; c < shape.c(); ++c, position += plane) apply(c, position, position + plane);
+}
+
+}  // namespace
+
+Inferred BatchNorm::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_features(name, operands[0])) return *error;
+  if (auto error = check_eps(eps)) return *error;
+  return operands[0];
+}
+
+std::vector<Parameter> BatchNorm::parameters(const TensorType& x) const {
+  Shape channels{x.shape.c()};
+  return {{"weight", channels, Role::scale},
+          {"bias", channels, Role::shift},
+          {"running_mean", channels, Role::mean},
+          {"running_var", channels, Role::variance}};
+}
+
+void BatchNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  auto &x = operands[0]->data, &weight = operands[1]->data, &bias = operands[2]->data;
+  auto &mean = operands[3]->data, &variance = operands[4]->data;
+  for_each_channel(out.type.shape, [&](int64_t c, size_t first, size_t last) {
+    double scale = weight[c] / std::sqrt(variance[c] + eps);
+    for (size_t i = first; i < last; ++i) out.data[i] = (x[i] - mean[c]) * scale + bias[c];
+  });
+}
+
+double BatchNorm::flops(std::span<const TensorType>, const TensorType& out) const {
+  return 2 * static_cast<double>(out.shape.elements());
+}
+
+Inferred ChannelAffine::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_features(name, operands[0])) return *error;
+  if (auto error = check_vectors(operands, 1, 2, operands[0].shape.c())) return *error;
+  return operands[0];
+}
+
+void ChannelAffine::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  auto &x = operands[0]->data, &scale = operands[1]->data, &shift = operands[2]->data;
+  for_each_channel(out.type.shape, [&](int64_t c, size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) out.data[i] = x[i] * scale[c] + shift[c];
+  });
+}
+
+double ChannelAffine::flops(std::span<const TensorType>, const TensorType& out) const {
+  return 2 * static_cast<double>(out.shape.elements());
+}
+
+Inferred FoldScale::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_eps(eps)) return *error;
+  if (auto error = check_vector(operands, 0)) return *error;
+  int64_t channels = operands[0].shape[0];
+  if (auto error = check_vectors(operands, 1, 1, channels)) return *error;
+  if (operands.size() == 2) return operands[0];
+  const Shape& w = operands[2].shape;
+  if (w.rank() == 0 || w[0] != channels)
+    return OpError{fmt::format("the scaled weights must have {} as their first dimension, got {}", channels,
+                               to_string(operands[2])),
+                   {},
+                   2};
+  return operands[2];
+}
+
+void FoldScale::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  auto &gamma = operands[0]->data, &variance = operands[1]->data;
+  size_t row = out.data.size() / gamma.size();
+  for (size_t c = 0; c < gamma.size(); ++c) {
+    double scale = gamma[c] / std::sqrt(variance[c] + eps);
+    for (size_t i = c * row; i < (c + 1) * row; ++i)
+      out.data[i] = operands.size() == 3 ? operands[2]->data[i] * scale : scale;
+  }
+}
+
+double FoldScale::flops(std::span<const TensorType>, const TensorType& out) const {
+  return static_cast<double>(out.shape.elements());
+}
+
+Inferred FoldShift::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_eps(eps)) return *error;
+  if (auto error = check_vector(operands, 0)) return *error;
+  if (auto error = check_vectors(operands, 1, 4, operands[0].shape[0])) return *error;
+  return operands[0];
+}
+
+void FoldShift::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  auto &gamma = operands[0]->data, &beta = operands[1]->data, &mean = operands[2]->data,
+       &variance = operands[3]->data;
+  for (size_t c = 0; c < gamma.size(); ++c) {
+    double b = operands.size() == 5 ? operands[4]->data[c] : 0.0;
+    out.data[c] = beta[c] + (b - mean[c]) * gamma[c] / std::sqrt(variance[c] + eps);
+  }
+}
+
+double FoldShift::flops(std::span<const TensorType>, const TensorType& out) const {
+  return 3 * static_cast<double>(out.shape.elements());
+}
+
+}  // namespace cardinal

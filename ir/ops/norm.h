@@ -1,0 +1,72 @@
+// Batch normalisation at inference, and the constant expressions that folding it leaves in the graph.
+#pragma once
+
+#include "ir/op_interface.h"
+
+namespace cardinal {
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias, per channel. Ioffe and Szegedy 2015.
+// Operands: x [N, C, H, W] or [N, C]; weight, bias, running_mean, running_var [C].
+struct BatchNorm {
+  static constexpr std::string_view name = "batch_norm";
+  static constexpr std::string_view summary = "batch normalisation with the running statistics";
+  static constexpr Arity tensors{1, 1};
+  static constexpr int constants_from = 1;
+  double eps = 1e-5;
+  static constexpr auto fields = std::tuple{optional("eps", &BatchNorm::eps)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  std::vector<Parameter> parameters(const TensorType& x) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// y = x * scale + shift, per channel: batch normalisation that could not be folded into a neighbour.
+// Operands: x [N, C, H, W] or [N, C]; scale [C]; shift [C]; then the epilogue's.
+struct ChannelAffine {
+  static constexpr std::string_view name = "channel_affine";
+  static constexpr std::string_view summary = "per-channel x * scale + shift (made by passes)";
+  static constexpr Arity tensors{3, 3};
+  static constexpr int constants_from = 1;
+  static constexpr bool internal_op = true;
+  Epilogue epilogue;
+  static constexpr auto fields = std::tuple{internal("epilogue", &ChannelAffine::epilogue)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// gamma / sqrt(variance + eps), times w along its first axis if w is given. Operands: gamma [C]; variance
+// [C]; w [C, ...].
+struct FoldScale {
+  static constexpr std::string_view name = "fold_scale";
+  static constexpr std::string_view summary = "weights scaled by a batch norm (made by passes)";
+  static constexpr Arity tensors{2, 3};
+  static constexpr int constants_from = 0;
+  static constexpr bool internal_op = true;
+  double eps = 1e-5;
+  static constexpr auto fields = std::tuple{optional("eps", &FoldScale::eps)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// beta + (b - mean) * gamma / sqrt(variance + eps), b being 0 if absent. Operands: gamma, beta, mean,
+// variance [C]; b [C].
+struct FoldShift {
+  static constexpr std::string_view name = "fold_shift";
+  static constexpr std::string_view summary = "bias shifted by a batch norm (made by passes)";
+  static constexpr Arity tensors{4, 5};
+  static constexpr int constants_from = 0;
+  static constexpr bool internal_op = true;
+  double eps = 1e-5;
+  static constexpr auto fields = std::tuple{optional("eps", &FoldShift::eps)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+}  // namespace cardinal

@@ -1,0 +1,115 @@
+#include "ir/ops/pool.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "ir/window.h"
+
+namespace cardinal {
+
+namespace {
+
+std::optional<OpError> check_image(std::string_view op, const TensorType& x) {
+  if (x.shape.rank() == 4) return {};
+  return OpError{fmt::format("{} needs an input [N, C, H, W], got {}", op, to_string(x)), {}, 0};
+}
+
+Inferred infer_pool(std::string_view op, const PoolWindow& pool, const TensorType& x) {
+  if (auto error = check_image(op, x)) return *error;
+  Window window = window_of(pool);
+  if (auto error = check_window(window, x.shape.h(), x.shape.w())) return *error;
+  Pair size = output_size(window, x.shape.h(), x.shape.w());
+  Shape out{x.shape.n(), x.shape.c(), size.h, size.w};
+  if (std::string problem = shape_problem(out); !problem.empty()) return OpError{"the result's " + problem};
+  if (auto error = check_coverage(window, x.shape.h(), x.shape.w())) return *error;
+  return TensorType{x.dtype, out};
+}
+
+// Calls reduce(plane, oh, ow) for every element of the result and stores what it returns.
+template <class Reduce>
+void for_each_window(const Tensor& x, Tensor& out, Reduce&& reduce) {
+  const Shape &in = x.type.shape, &shape = out.type.shape;
+  double* result = out.data.data();
+  for (int64_t plane = 0; plane < shape.n() * shape.c(); ++plane)
+    for (int64_t oh = 0; oh < shape.h(); ++oh)
+      for (int64_t ow = 0; ow < shape.w(); ++ow)
+        *result++ = reduce(x.data.data() + plane * in.h() * in.w(), oh, ow);
+}
+
+double window_flops(const PoolWindow& pool, const TensorType& out) {
+  return static_cast<double>(out.shape.elements()) * static_cast<double>(pool.kernel.h * pool.kernel.w);
+}
+
+}  // namespace
+
+Inferred MaxPool::infer(std::span<const TensorType> operands) const {
+  return infer_pool(name, *this, operands[0]);
+}
+
+void MaxPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  int64_t in_h = operands[0]->type.shape.h(), in_w = operands[0]->type.shape.w();
+  Window window = window_of(*this);
+  Padding pad = resolve_padding(window, in_h, in_w);
+  for_each_window(*operands[0], out, [&](const double* plane, int64_t oh, int64_t ow) {
+    double best = -std::numeric_limits<double>::infinity();
+    for (int64_t kh = 0; kh < kernel.h; ++kh)
+      for (int64_t kw = 0; kw < kernel.w; ++kw) {
+        int64_t h = oh * window.stride.h + kh * dilation.h - pad.top,
+                w = ow * window.stride.w + kw * dilation.w - pad.left;
+        if (h >= 0 && h < in_h && w >= 0 && w < in_w) best = std::max(best, plane[h * in_w + w]);
+      }
+    return best;
+  });
+}
+
+double MaxPool::flops(std::span<const TensorType>, const TensorType& out) const {
+  return window_flops(*this, out);
+}
+
+Inferred AvgPool::infer(std::span<const TensorType> operands) const {
+  return infer_pool(name, *this, operands[0]);
+}
+
+void AvgPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  int64_t in_h = operands[0]->type.shape.h(), in_w = operands[0]->type.shape.w();
+  Window window = window_of(*this);
+  Padding pad = resolve_padding(window, in_h, in_w);
+  for_each_window(*operands[0], out, [&](const double* plane, int64_t oh, int64_t ow) {
+    int64_t top = oh * window.stride.h - pad.top, left = ow * window.stride.w - pad.left;
+    int64_t bottom = std::min(top + kernel.h, in_h + pad.bottom),
+            right = std::min(left + kernel.w, in_w + pad.right);
+    int64_t padded_area = (bottom - top) * (right - left);
+    top = std::max<int64_t>(top, 0), left = std::max<int64_t>(left, 0);
+    bottom = std::min(bottom, in_h), right = std::min(right, in_w);
+    double sum = 0;
+    for (int64_t h = top; h < bottom; ++h)
+      for (int64_t w = left; w < right; ++w) sum += plane[h * in_w + w];
+    return sum / static_cast<double>(count_include_pad ? padded_area : (bottom - top) * (right - left));
+  });
+}
+
+double AvgPool::flops(std::span<const TensorType>, const TensorType& out) const {
+  return window_flops(*this, out);
+}
+
+Inferred GlobalAvgPool::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_image(name, operands[0])) return *error;
+  return TensorType{operands[0].dtype, {operands[0].shape.n(), operands[0].shape.c(), 1, 1}};
+}
+
+void GlobalAvgPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  int64_t area = operands[0]->type.shape.h() * operands[0]->type.shape.w();
+  for_each_window(*operands[0], out, [&](const double* plane, int64_t, int64_t) {
+    double sum = 0;
+    for (int64_t i = 0; i < area; ++i) sum += plane[i];
+    return sum / static_cast<double>(area);
+  });
+}
+
+double GlobalAvgPool::flops(std::span<const TensorType> operands, const TensorType&) const {
+  return static_cast<double>(operands[0].shape.elements());
+}
+
+}  // namespace cardinal

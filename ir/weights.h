@@ -1,0 +1,46 @@
+// Named tensors as the compiler holds them: views into mapped files or owned buffers, never copied into the
+// graph.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "ir/result.h"
+
+namespace cardinal {
+
+// Raw bytes of one tensor as stored: row-major, little-endian, in its file's dtype.
+struct StoredTensor {
+  TensorType type;
+  std::span<const std::byte> bytes;
+};
+// Reads all elements as float (F16 and BF16 are widened exactly).
+std::vector<float> to_floats(const StoredTensor&);
+
+// Where weights come from. Immutable once built; lookups may be made from several threads.
+class WeightStore {
+ public:
+  virtual ~WeightStore() = default;
+  virtual const StoredTensor* find(std::string_view name) const = 0;
+  virtual std::vector<std::string> names() const = 0;
+  // Why a tensor that names() lists cannot be found as a weight ("its dtype is I64, not F32, F16 or BF16");
+  // else "".
+  virtual std::string unusable(std::string_view) const { return {}; }
+  virtual std::string describe() const = 0;  // "resnet50.safetensors", "random:7"
+};
+
+// Every weight of `graph` must be there with its shape and finite values, variances not negative; everything
+// wrong is reported at once, missing and extra names with the closest match. Extra tensors named
+// `*.num_batches_tracked` are ignored (PyTorch saves them; inference does not read them).
+Status check_weights(const Graph&, const WeightStore&);
+
+// Weights drawn from a seed: a pure function of (seed, name, shape, role), so that they do not depend on the
+// order of layers. Kernels are He-normal, so that activations neither vanish nor explode; statistics are
+// non-trivial.
+std::unique_ptr<WeightStore> random_weights(const Graph&, uint64_t seed);
+
+}  // namespace cardinal

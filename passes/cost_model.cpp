@@ -1,0 +1,271 @@
+#include "passes/cost_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "passes/tiling.h"
+
+namespace cardinal {
+
+namespace {
+
+// Bandwidths of one core, measured on Zen 4 (bytes a cycle from L2 and L3; DRAM reads 30 GB/s at best, 25 in
+// a chain of layers). Other machines are near enough for ranking.
+constexpr double kL2BytesPerCycle = 31, kL3BytesPerCycle = 27;
+constexpr double kDramBytesPerMicrosecond = 25e3;
+constexpr int64_t kL3Bytes = 32 << 20;
+// Cycles of a tile beyond its arithmetic and its stores: addresses, loop starts and ends. An estimate.
+constexpr double kTileCycles = 40;
+// How much of the cheaper of two overlapping costs shows nevertheless. An estimate.
+constexpr double kExposed = 0.1;
+// Each further distinct tile function costs this share: instruction cache and code size. An estimate.
+constexpr double kVariantPenalty = 0.002;
+constexpr int64_t kWidestPanel = 8;
+// LLVM starts to spill in loop bodies of about 350 instructions, which costs up to a third; unrolling stays
+// well below.
+constexpr int64_t kSpillingInstructions = 350;
+constexpr double kSpillPenalty = 1.3;
+constexpr int64_t kUnrolledInstructions = 200;
+
+double overlapped(double a, double b) { return std::max(a, b) + kExposed * std::min(a, b); }
+
+int64_t vectors_per_block(const Target& t) {
+  return kChannelBlock / std::min<int64_t>(t.vector_lanes, kChannelBlock);
+}
+
+// Tiles that leave out the same taps, and how many there are.
+struct TileGroup {
+  std::vector<int64_t> valid;  // pixels for which horizontal tap kx is inside the input
+  int64_t pixels = 0;
+  int64_t count = 0;
+};
+
+std::vector<TileGroup> tile_groups(const ConvShape& s, int64_t widest) {
+  const bool collapsed = collapses(s);
+  // Beyond this the edges do not matter and finding them would take long.
+  const bool exact = !collapsed && ceil_div(row_length(s), widest) * s.kw < 1'000'000;
+  std::map<std::vector<int64_t>, TileGroup> groups;
+  for (const RowTile& tile : balanced_tiles(row_length(s), widest)) {
+    std::vector<int64_t> valid(exact ? static_cast<size_t>(s.kw) : 1, tile.pixels);
+    for (int64_t kx = 0; exact && kx < s.kw; ++kx)
+      valid[static_cast<size_t>(kx)] = valid_columns(s, kx).overlap(tile.x, tile.x + tile.pixels);
+    TileGroup& group = groups[valid];
+    group.pixels = std::max(group.pixels, tile.pixels);
+    group.count++;
+  }
+  std::vector<TileGroup> result;
+  for (auto& [valid, group] : groups) {
+    group.valid = exact ? valid : std::vector<int64_t>(static_cast<size_t>(s.kw), group.pixels);
+    result.push_back(std::move(group));
+  }
+  return result;
+}
+
+double average_valid_rows(const ConvShape& s) {
+  double rows = 0;
+  for (int64_t ky = 0; ky < s.kh; ++ky) {
+    const OutputRange range = valid_rows(s, ky);
+    rows += static_cast<double>(range.end - range.begin);
+  }
+  return rows / static_cast<double>(s.oh);
+}
+
+// Bias, epilogue operands and stores of `vectors` result vectors.
+double tile_overhead(const ConvProblem& p, const Target& t, double vectors) {
+  return kTileCycles + vectors * (1 + static_cast<double>(p.epilogue_operands) / t.loads_per_cycle);
+}
+
+// Cycles of one multiply-add step over `valid` pixels and `vectors` weight vectors: the widest of the three
+// bottlenecks.
+double direct_step(const Target& t, int64_t valid, int64_t vectors) {
+  if (valid == 0) return 0;
+  const double fma = static_cast<double>(valid * vectors) / t.fma_per_cycle;
+  const double load = static_cast<double>(valid + vectors) / t.loads_per_cycle;
+  return std::max({fma, load, static_cast<double>(t.fma_latency)});
+}
+
+double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups,
+                     int64_t panel) {
+  const ConvShape& s = p.shape;
+  const int64_t oc_blocks = ceil_div(s.oc, kChannelBlock), v = vectors_per_block(t);
+  const double channels =
+      static_cast<double>(std::min(input_windows(s, panel).reduce_blocks * kChannelBlock, s.ic));
+  const double rows = average_valid_rows(s);
+  const auto panel_cycles = [&](int64_t blocks) {
+    const double weight_bytes = channels * static_cast<double>(s.kh * s.kw * blocks * kChannelBlock * 4);
+    const double stream = weight_bytes <= static_cast<double>(t.l1_bytes) / 2 ? 0
+                          : weight_bytes <= static_cast<double>(t.l2_bytes) * 3 / 4
+                              ? weight_bytes / kL2BytesPerCycle
+                              : weight_bytes / kL3BytesPerCycle;
+    double cycles = 0;
+    for (const TileGroup& g : groups) {
+      double step = 0;
+      for (int64_t valid : g.valid) step += direct_step(t, valid, blocks * v);
+      const double tile = overlapped(step * rows * channels, stream * rows / static_cast<double>(s.kh)) +
+                          tile_overhead(p, t, static_cast<double>(g.pixels * blocks * v));
+      cycles += tile * static_cast<double>(g.count);
+    }
+    return cycles * static_cast<double>(row_count(s) * s.n);
+  };
+  double cycles = static_cast<double>(oc_blocks / panel) * panel_cycles(panel);
+  if (oc_blocks % panel != 0) cycles += panel_cycles(oc_blocks % panel);
+  // Every panel reads the image again.
+  const double image_bytes = channels * static_cast<double>(s.n * s.ih * s.iw * 4);
+  return cycles + kExposed * static_cast<double>(ceil_div(oc_blocks, panel)) * image_bytes / kL2BytesPerCycle;
+}
+
+// Taps of a row that lanes holds the weights of at once: what accumulators, two columns and a permutation
+// leave.
+int64_t lanes_chunk(const ConvShape& s, const Target& t, int64_t pixels) {
+  return std::min(s.kw, t.vector_registers - pixels - 3);
+}
+
+// Per tap row, channel k of a group and chunk of taps, each input vector is loaded and permuted once and
+// feeds an output for each tap of the chunk.
+double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups) {
+  const ConvShape& s = p.shape;
+  const int64_t width = s.ic / s.groups, v = vectors_per_block(t);
+  const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4;
+  // Zen 4: an in-lane permute is free at one an FMA, one across lanes at one per two.
+  const double permutes = across ? 2 : in_lane ? 1 : 0;
+  double row = 0;
+  for (const TileGroup& g : groups) {
+    int64_t fmas = 0;
+    for (int64_t valid : g.valid) fmas += valid;
+    const int64_t chunk = lanes_chunk(s, t, g.pixels), chunks = ceil_div(s.kw, chunk);
+    const int64_t span = (g.pixels - 1) * s.stride_w + (chunk - 1) * s.dilation_w + 1;
+    const int64_t columns = chunks * std::min(g.pixels * chunk, span);
+    const double step = std::max({static_cast<double>(fmas) / t.fma_per_cycle,
+                                  static_cast<double>(columns + s.kw) / t.loads_per_cycle,
+                                  static_cast<double>(columns) * permutes,
+                                  static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
+    // In-lane permutations are constants: the loop over k is unrolled.
+    const int64_t instructions = (in_lane ? width : 1) * (fmas + s.kw + columns * (in_lane ? 2 : 1));
+    const double spills = instructions > kSpillingInstructions ? kSpillPenalty : 1;
+    const double taps = average_valid_rows(s) * static_cast<double>(width) * spills;
+    row +=
+        static_cast<double>(g.count * v) * (step * taps + tile_overhead(p, t, static_cast<double>(g.pixels)));
+  }
+  return row * static_cast<double>(row_count(s) * s.n * ceil_div(s.oc, kChannelBlock));
+}
+
+double weight_microseconds(const ConvProblem& p, const Target& t, double packed_bytes) {
+  if (p.network_weights > kL3Bytes) return packed_bytes / kDramBytesPerMicrosecond;
+  if (p.network_weights > t.l2_bytes) return packed_bytes / (kL3BytesPerCycle * t.ghz * 1e3);
+  return 0;
+}
+
+double finish(const ConvProblem& p, const Target& t, double cycles, double packed_floats, size_t variants) {
+  const double us = overlapped(cycles / (t.ghz * 1e3), weight_microseconds(p, t, packed_floats * 4));
+  return us * (1 + kVariantPenalty * static_cast<double>(variants - 1));
+}
+
+int choose_unroll(const ConvShape& s, const Target& t, int64_t pixels, int64_t panel) {
+  const int64_t v = vectors_per_block(t), channels = std::min(s.ic, kChannelBlock);
+  const int64_t broadcasts = v > 1 ? pixels : 0;  // AVX-512 folds them into the FMA
+  const int64_t instructions = (pixels + 1) * panel * v + broadcasts;
+  for (int64_t unroll = 8; unroll >= 3; --unroll)
+    if (channels % unroll == 0 && unroll * instructions <= kUnrolledInstructions)
+      return static_cast<int>(unroll);
+  return static_cast<int>(std::min<int64_t>(channels, 4));
+}
+
+bool panel_allowed(const ConvShape& s, int64_t panel) {
+  if (panel < 1 || panel > ceil_div(s.oc, kChannelBlock)) return false;
+  return !groups_are_whole_blocks(s) || s.oc / s.groups / kChannelBlock % panel == 0;
+}
+
+bool wants(const StepOverride& wanted, ConvAlgorithm algorithm) {
+  return !wanted.algorithm || *wanted.algorithm == algorithm;
+}
+
+}  // namespace
+
+bool lanes_possible(const ConvShape& s) {
+  const int64_t width = s.ic / s.groups;
+  return s.ic == s.oc && (width == 1 || width == 2 || width == 4 || width == 8) &&
+         (s.groups > 1 || s.ic == 1);
+}
+
+int64_t conv_registers(const Target& t, ConvAlgorithm algorithm, int64_t pixels, int64_t panel) {
+  // lanes works on one vector of a block at a time: accumulators, two columns, a permutation and the weights
+  // of at least one tap.
+  if (algorithm == ConvAlgorithm::lanes) return pixels + 4;
+  const int64_t v = vectors_per_block(t);
+  return pixels * panel * v + panel * v + 1;
+}
+
+std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, const StepOverride& wanted) {
+  const ConvShape& s = p.shape;
+  const int64_t length = row_length(s);
+  std::vector<ConvChoice> choices;
+  int64_t previous = 0;
+  for (int64_t limit = 1; limit <= std::min<int64_t>(length, t.vector_registers); ++limit) {
+    const int64_t pixels = ceil_div(length, ceil_div(length, limit));  // of the widest of the balanced tiles
+    if (wanted.pixels ? limit != std::min<int64_t>(*wanted.pixels, length) : pixels == previous) continue;
+    previous = pixels;
+    std::vector<TileGroup> groups;
+    const auto add = [&](ConvAlgorithm algorithm, int64_t panel) {
+      if (conv_registers(t, algorithm, pixels, panel) > t.vector_registers) return;
+      if (groups.empty()) groups = tile_groups(s, limit);
+      const bool direct = algorithm == ConvAlgorithm::direct;
+      const double cycles = direct ? direct_cycles(p, t, groups, panel) : lanes_cycles(p, t, groups);
+      const double channels = direct
+                                  ? static_cast<double>(input_windows(s, panel).reduce_blocks * kChannelBlock)
+                                  : static_cast<double>(s.ic / s.groups);
+      const double packed = channels * static_cast<double>(s.kh * s.kw * round_up(s.oc, kChannelBlock));
+      ConvChoice choice{algorithm, static_cast<int>(pixels), static_cast<int>(panel)};
+      choice.k_unroll = wanted.k_unroll ? *wanted.k_unroll : direct ? choose_unroll(s, t, pixels, panel) : 1;
+      choice.microseconds = finish(p, t, cycles, packed, groups.size());
+      choices.push_back(choice);
+    };
+    if (wants(wanted, ConvAlgorithm::lanes) && lanes_possible(s) && wanted.panel.value_or(1) == 1)
+      add(ConvAlgorithm::lanes, 1);
+    if (!wants(wanted, ConvAlgorithm::direct)) continue;
+    for (int64_t panel = 1; panel <= (wanted.panel ? *wanted.panel : kWidestPanel); ++panel)
+      if (panel_allowed(s, panel) && wanted.panel.value_or(static_cast<int>(panel)) == panel)
+        add(ConvAlgorithm::direct, panel);
+  }
+  std::stable_sort(choices.begin(), choices.end(),
+                   [](const ConvChoice& a, const ConvChoice& b) { return a.microseconds < b.microseconds; });
+  return choices;
+}
+
+std::string why_no_choice(const ConvShape& s, const Target& t, const StepOverride& wanted) {
+  const bool lanes = wanted.algorithm == ConvAlgorithm::lanes;
+  if (lanes && !lanes_possible(s))
+    return fmt::format(
+        "algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; here {} of {} in and {} "
+        "out",
+        s.groups, s.ic / s.groups, s.oc / s.groups);
+  const int64_t panel = wanted.panel.value_or(1);
+  if (lanes && panel != 1) return fmt::format("algorithm=lanes has panel=1, not {}", panel);
+  if (!panel_allowed(s, panel)) {
+    const int64_t blocks = ceil_div(s.oc, kChannelBlock);
+    if (panel > blocks)
+      return fmt::format("panel={} exceeds the {} blocks of 16 output channels", panel, blocks);
+    return fmt::format("panel={} does not divide the {} blocks of 16 output channels of a group", panel,
+                       s.oc / s.groups / kChannelBlock);
+  }
+  const int64_t pixels = wanted.pixels.value_or(1);
+  const ConvAlgorithm algorithm = wanted.algorithm.value_or(ConvAlgorithm::direct);
+  return fmt::format("pixels={} panel={} needs {} vector registers, {} has {}; make the tile smaller", pixels,
+                     panel, conv_registers(t, algorithm, std::min(pixels, row_length(s)), panel), t.cpu,
+                     t.vector_registers);
+}
+
+int pool_pixels(const ConvShape& s, const Target& t) {
+  // Accumulators of whole blocks, leaving a few registers for inputs and constants; the loads of a row are
+  // shared by nothing, so that more pixels than hide the latency gain little.
+  const int64_t most = std::max<int64_t>(1, (t.vector_registers / 2 - 2) / vectors_per_block(t));
+  const int64_t tiles = ceil_div(s.ow, most);
+  return static_cast<int>(ceil_div(s.ow, tiles));
+}
+
+double traffic_microseconds(int64_t bytes, const Target& t) {
+  return static_cast<double>(bytes) / (kL3BytesPerCycle * t.ghz * 1e3);
+}
+
+}  // namespace cardinal

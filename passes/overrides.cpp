@@ -1,0 +1,95 @@
+// The override file: one line per step, `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`.
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "passes/planner.h"
+
+namespace cardinal {
+
+namespace {
+
+struct Word {
+  std::string_view text;
+  SourceLocation where;
+};
+
+std::vector<Word> split_line(std::string_view line, uint32_t file, uint32_t number) {
+  line = line.substr(0, line.find('#'));
+  std::vector<Word> words;
+  constexpr std::string_view kSpace = " \t\r";
+  for (size_t begin = line.find_first_not_of(kSpace); begin != std::string_view::npos;) {
+    const size_t end = std::min(line.find_first_of(kSpace, begin), line.size());
+    words.push_back({line.substr(begin, end - begin),
+                     {file, number, static_cast<uint32_t>(begin + 1), static_cast<uint32_t>(end - begin)}});
+    begin = line.find_first_not_of(kSpace, end);
+  }
+  return words;
+}
+
+// "" or what is wrong with the setting.
+std::string apply_setting(std::string_view key, std::string_view value, StepOverride& step) {
+  if (key == "algorithm") {
+    if (value == "direct")
+      step.algorithm = ConvAlgorithm::direct;
+    else if (value == "lanes")
+      step.algorithm = ConvAlgorithm::lanes;
+    else
+      return fmt::format("unknown algorithm '{}'; use direct or lanes", value);
+    return {};
+  }
+  std::optional<int>* field = key == "pixels"     ? &step.pixels
+                              : key == "panel"    ? &step.panel
+                              : key == "k_unroll" ? &step.k_unroll
+                                                  : nullptr;
+  if (!field) return fmt::format("unknown setting '{}'; use algorithm, pixels, panel or k_unroll", key);
+  // No register tile is larger than this, and no inner loop should be.
+  constexpr int kMost = 64;
+  int number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc{} || end != value.data() + value.size() || number < 1 || number > kMost)
+    return fmt::format("{} must be a whole number from 1 to {}, not '{}'", key, kMost, value);
+  *field = number;
+  return {};
+}
+
+StepOverride read_settings(const std::vector<Word>& words, Diagnostics& errors) {
+  StepOverride step;
+  step.where = words[0].where;
+  for (size_t i = 1; i < words.size(); ++i) {
+    const size_t equals = words[i].text.find('=');
+    if (equals == std::string_view::npos) {
+      errors.error(words[i].where, fmt::format("expected KEY=VALUE, got '{}'", words[i].text));
+      continue;
+    }
+    std::string problem =
+        apply_setting(words[i].text.substr(0, equals), words[i].text.substr(equals + 1), step);
+    if (!problem.empty()) errors.error(words[i].where, std::move(problem));
+  }
+  return step;
+}
+
+}  // namespace
+
+Result<std::map<std::string, StepOverride>> read_overrides(SourceMap& sources, const std::string& path,
+                                                           std::string text) {
+  const uint32_t file = sources.add(path, text);
+  std::map<std::string, StepOverride> overrides;
+  Diagnostics errors;
+  std::string_view rest = text;
+  for (uint32_t number = 1; !rest.empty(); ++number) {
+    const size_t newline = rest.find('\n');
+    const std::vector<Word> words = split_line(rest.substr(0, newline), file, number);
+    rest = newline == std::string_view::npos ? std::string_view() : rest.substr(newline + 1);
+    if (words.empty()) continue;
+    const StepOverride step = read_settings(words, errors);
+    const auto [earlier, is_new] = overrides.try_emplace(std::string(words[0].text), step);
+    if (!is_new)
+      errors.error(step.where, fmt::format("'{}' is set twice, on lines {} and {}", words[0].text,
+                                           earlier->second.where.line, number));
+  }
+  if (errors.has_errors()) return errors;
+  return overrides;
+}
+
+}  // namespace cardinal

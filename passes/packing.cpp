@@ -1,0 +1,143 @@
+#include "passes/packing.h"
+
+#include <algorithm>
+#include <map>
+#include <span>
+#include <tuple>
+
+#include "ir/interpreter.h"
+#include "passes/planner.h"
+
+namespace cardinal {
+
+namespace {
+
+int64_t panel_count(const ConvKernel& kernel) {
+  return ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
+}
+
+// Input channels [begin, end) that panel p reduces over.
+std::pair<int64_t, int64_t> panel_channels(const ConvKernel& kernel, int64_t p) {
+  const int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];
+  return {first * kChannelBlock, std::min((first + kernel.reduce_blocks) * kChannelBlock, kernel.shape.ic)};
+}
+
+int64_t panel_lanes(const ConvKernel& kernel, int64_t p) {
+  const int64_t oc_blocks = ceil_div(kernel.shape.oc, kChannelBlock);
+  return std::min<int64_t>(kernel.panel, oc_blocks - p * kernel.panel) * kChannelBlock;
+}
+
+int64_t panels_floats(const ConvKernel& kernel) {
+  int64_t floats = 0;
+  for (int64_t p = 0; p < panel_count(kernel); ++p) {
+    const auto [begin, end] = panel_channels(kernel, p);
+    floats += (end - begin) * kernel.shape.kh * kernel.shape.kw * panel_lanes(kernel, p);
+  }
+  return floats;
+}
+
+int64_t packed_floats(const Step& step, Packing packing) {
+  const int64_t blocks = step.output.blocks();
+  if (packing == Packing::channel_vector) return blocks * kChannelBlock;
+  const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
+  const ConvShape& s = kernel.shape;
+  if (packing == Packing::conv_panels) return panels_floats(kernel);
+  return blocks * s.kh * s.kw * (s.ic / s.groups) * kChannelBlock;
+}
+
+// The weights of one output channel: of a tensor [OC, IC / groups, KH, KW], or [OC, IC] of a linear layer.
+struct OutputChannel {
+  const double* first = nullptr;  // of input channel `begin`
+  int64_t begin = 0, end = 0;     // input channels of its group; none beyond the last output channel
+  int64_t taps = 1;
+  float at(int64_t ic, int64_t tap) const {
+    return ic >= begin && ic < end ? static_cast<float>(first[(ic - begin) * taps + tap]) : 0.0f;
+  }
+};
+
+OutputChannel output_channel(const ConvShape& s, const Tensor& weight, int64_t oc) {
+  if (oc >= s.oc) return {};
+  const int64_t icg = s.ic / s.groups, group = oc / (s.oc / s.groups), taps = s.kh * s.kw;
+  return {weight.data.data() + oc * icg * taps, group * icg, (group + 1) * icg, taps};
+}
+
+void pack_panels(const ConvKernel& kernel, const Tensor& weight, std::span<float> out) {
+  const ConvShape& s = kernel.shape;
+  float* to = out.data();
+  std::vector<OutputChannel> lanes;
+  for (int64_t p = 0; p < panel_count(kernel); ++p) {
+    const auto [begin, end] = panel_channels(kernel, p);
+    lanes.clear();
+    for (int64_t lane = 0; lane < panel_lanes(kernel, p); ++lane)
+      lanes.push_back(output_channel(s, weight, p * kernel.panel * kChannelBlock + lane));
+    for (int64_t block = begin; block < end; block += kChannelBlock)
+      for (int64_t tap = 0; tap < s.kh * s.kw; ++tap)
+        for (int64_t ic = block; ic < std::min(block + kChannelBlock, end); ++ic)
+          for (const OutputChannel& lane : lanes) *to++ = lane.at(ic, tap);
+  }
+}
+
+void pack_lanes(const ConvKernel& kernel, const Tensor& weight, std::span<float> out) {
+  const ConvShape& s = kernel.shape;
+  const int64_t width = s.ic / s.groups;
+  float* to = out.data();
+  for (int64_t oc = 0; oc < s.oc; oc += kChannelBlock)
+    for (int64_t ky = 0; ky < s.kh; ++ky)
+      for (int64_t k = 0; k < width; ++k)
+        for (int64_t kx = 0; kx < s.kw; ++kx)
+          for (int64_t lane = oc; lane < oc + kChannelBlock; ++lane)
+            *to++ = output_channel(s, weight, lane).at(lane / width * width + k, ky * s.kw + kx);
+}
+
+void pack(const Step& step, Packing packing, const Tensor& constant, std::span<float> out) {
+  if (packing == Packing::channel_vector) {
+    std::transform(constant.data.begin(), constant.data.end(), out.begin(),
+                   [](double x) { return static_cast<float>(x); });
+    return;
+  }
+  const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
+  packing == Packing::conv_panels ? pack_panels(kernel, constant, out) : pack_lanes(kernel, constant, out);
+}
+
+// What the packed bytes depend on. Panels of one constant differ with the panel and with the blocks they
+// reduce over.
+using PackingKey = std::tuple<NodeId, Packing, int, int64_t, std::vector<int64_t>, int64_t>;
+
+PackingKey packing_key(const Step& step, const PackedWeight& weight) {
+  PackingKey key{weight.constant, weight.packing, 0, 0, {}, 1};
+  if (weight.packing == Packing::channel_vector) return key;
+  const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
+  return {weight.constant,      weight.packing,     kernel.panel,
+          kernel.reduce_blocks, kernel.first_block, kernel.shape.groups};
+}
+
+}  // namespace
+
+void lay_out_weights(Plan& plan) {
+  std::map<PackingKey, int64_t> places;
+  for (Step& step : plan.steps) {
+    for (PackedWeight& weight : step.weights) {
+      weight.floats = packed_floats(step, weight.packing);
+      const auto [place, is_new] = places.try_emplace(packing_key(step, weight), plan.weights_floats);
+      weight.offset = place->second;
+      if (is_new) plan.weights_floats += weight.floats;
+    }
+  }
+}
+
+std::vector<float> pack_weights(const Graph& graph, const Plan& plan, const WeightStore& store) {
+  std::vector<float> packed(static_cast<size_t>(plan.weights_floats));
+  int64_t done = 0;  // offsets grow with the steps, except where a section is shared
+  for (const Step& step : plan.steps) {
+    for (const PackedWeight& weight : step.weights) {
+      if (weight.offset < done) continue;
+      done = weight.offset + weight.floats;
+      const Tensor constant = evaluate_constant(graph, weight.constant, store);
+      pack(step, weight.packing, constant,
+           std::span(packed).subspan(static_cast<size_t>(weight.offset), static_cast<size_t>(weight.floats)));
+    }
+  }
+  return packed;
+}
+
+}  // namespace cardinal

@@ -1,0 +1,12 @@
+// Where each packed weight lies.
+#pragma once
+
+#include "passes/plan.h"
+
+namespace cardinal {
+
+// Sets size and offset of every step's weights and plan.weights_floats: in execution order, so that running
+// reads them front to back. A constant that is packed twice in the same way is there once.
+void lay_out_weights(Plan&);
+
+}  // namespace cardinal

@@ -1,0 +1,17 @@
+// The graph passes. Each is one function in the file of its name; passes/pipeline.cpp holds the table and the
+// order.
+#pragma once
+
+#include "ir/graph.h"
+
+namespace cardinal {
+
+Graph remove_dead_nodes(const Graph&);
+Graph simplify(const Graph&);
+Graph fold_batch_norm(const Graph&);
+Graph lower_batch_norm(const Graph&);
+Graph flatten_concats(const Graph&);
+Graph fuse_epilogues(const Graph&);
+Graph fold_constants(const Graph&);
+
+}  // namespace cardinal

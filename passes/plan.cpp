@@ -1,0 +1,40 @@
+#include "passes/plan.h"
+
+namespace cardinal {
+
+View make_view(Space space, int index, int64_t offset, const Shape& shape, Layout layout) {
+  View view{space, index, offset, shape};
+  const int64_t c = shape.c(), h = shape.h(), w = shape.w();
+  switch (layout) {
+    case Layout::nchw:
+      view.stride_c = h * w;
+      view.stride_w = 1;
+      view.stride_h = w;
+      view.stride_n = c * h * w;
+      view.stride_block = kChannelBlock * view.stride_c;
+      break;
+    case Layout::nhwc:
+      view.stride_c = 1;
+      view.stride_w = c;
+      view.stride_h = w * c;
+      view.stride_n = h * w * c;
+      view.stride_block = kChannelBlock;
+      break;
+    case Layout::nchw16c:
+      view.stride_c = 1;
+      view.stride_w = kChannelBlock;
+      view.stride_h = w * kChannelBlock;
+      view.stride_block = h * w * kChannelBlock;
+      view.stride_n = view.blocks() * view.stride_block;
+      view.padded = true;
+      break;
+  }
+  return view;
+}
+
+int64_t view_elements(const Shape& shape, Layout layout) {
+  const int64_t c = layout == Layout::nchw16c ? round_up(shape.c(), kChannelBlock) : shape.c();
+  return shape.n() * c * shape.h() * shape.w();
+}
+
+}  // namespace cardinal

@@ -1,0 +1,190 @@
+// The plan: every choice code generation needs, as plain data that can be printed, compared and overridden.
+//
+// A plan is a list of steps over views. Emission is mechanical: it chooses nothing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ir/graph.h"
+#include "passes/target.h"
+
+namespace cardinal {
+
+// ---- where tensors live ----------------------------------------------------------------------------------
+
+enum class Space : uint8_t { input, output, workspace };
+
+// Where a tensor lives, as affine strides in elements (f32). Element (n, c, h, w) is at
+//   offset + n * stride_n + (c / 16) * stride_block + (c % 16) * stride_c + h * stride_h + w * stride_w
+// from the base of its space (the caller's buffer `index`, or the workspace). Rank-2 tensors have h = w = 1.
+struct View {
+  Space space = Space::workspace;
+  int index = 0;       // which input or output; 0 for the workspace
+  int64_t offset = 0;  // elements
+  Shape shape;         // logical, rank 2 or 4
+  int64_t stride_n = 0, stride_block = 0, stride_c = 0, stride_h = 0, stride_w = 0;
+  // Whether the lanes from C up to the next multiple of 16 exist. They then hold finite values of no meaning,
+  // and a writer of the last block writes all 16 lanes. Without them the last block of a C not divisible by
+  // 16 is masked.
+  bool padded = false;
+  // Channel 0 is at lane `first_channel` (0..15) of the first block: element (n, c, h, w) is where the
+  // formula above puts channel c + first_channel. Not 0 only in the output of a reorder step that copies a
+  // part of a concat whose channels start within a block. Such a part, and any part before the last, is not
+  // padded: its lanes belong to its neighbours.
+  int64_t first_channel = 0;
+  bool vector_channels() const { return stride_c == 1; }  // 16 channels of a pixel are one vector
+  int64_t blocks() const { return ceil_div(shape.c(), kChannelBlock); }
+  bool operator==(const View&) const = default;
+};
+View make_view(Space, int index, int64_t offset, const Shape&, Layout);  // the layout's dense strides
+int64_t view_elements(const Shape&, Layout);  // buffer size in elements, pad lanes included
+
+// ---- packed weights --------------------------------------------------------------------------------------
+
+// Formats of a constant in the packed weights. All are made of whole 16-float vectors, 64-byte aligned.
+enum class Packing : uint8_t {
+  channel_vector,  // [blocks * 16], zero beyond C: bias, scale, shift
+  conv_panels,     // see ConvKernel, algorithm direct
+  conv_lanes,      // see ConvKernel, algorithm lanes
+};
+struct PackedWeight {
+  NodeId constant{};  // the constant node it is made of
+  Packing packing = Packing::channel_vector;
+  int64_t offset = 0;  // floats from the start of the packed weights, a multiple of 16
+  int64_t floats = 0;
+};
+
+// ---- kernels ---------------------------------------------------------------------------------------------
+
+// The numbers of a convolution once padding is resolved. linear is a 1x1 convolution whose image is n = 1,
+// h = 1, w = batch (the step's views have shape [1, C, 1, batch] and stride_w = the batch's stride).
+struct ConvShape {
+  int64_t n = 1, ic = 0, ih = 1, iw = 1, oc = 0, oh = 1, ow = 1;
+  int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1;
+  int64_t pad_top = 0, pad_left = 0;
+  int64_t groups = 1;
+  bool operator==(const ConvShape&) const = default;
+};
+
+// direct: output tile of `pixels` x `panel` blocks of 16 channels in registers.
+//   A panel is `panel` consecutive output blocks (the last panel may have fewer, `oc_blocks % panel`). It
+//   reads `reduce_blocks` consecutive input blocks starting at first_block[p] (0 for ungrouped convolutions;
+//   with groups, the window of blocks that covers the panel's groups, weights outside a group being zero).
+//   If groups are whole blocks, panels never straddle groups and nothing is wasted.
+//
+//   Weights: [panel p][input block][kh][kw][k in block][block in panel][16 output lanes]; k runs over the
+//   channels the block really has (the last input block of a C not divisible by 16 has fewer), so an
+//   ungrouped panel holds ic * kh * kw * panel * 16 floats. Panels follow each other without gaps.
+//
+//   Units: ((p * n + image) * rows + row) * tiles_per_row + tile. Each is one register tile over the whole
+//   reduction.
+//
+// lanes: groups of width w = ic / groups = oc / groups in {1, 2, 4, 8}, several groups in one vector; w = 1
+//   is depthwise. Lane l of an output block takes input lane (l / w) * w + k of the same block, for k in
+//   [0, w). x has vector channels.
+//
+//   Weights: [block][kh][k][kw][16]. Tile: `pixels` x 1 block. Units as for direct with p = block.
+enum class ConvAlgorithm : uint8_t { direct, lanes };
+
+// Rows of output pixels are cut into tiles; taps that fall into the padding are left out, not computed. A
+// tile's valid horizontal taps are known when it is planned, the valid vertical ones are a range computed per
+// row.
+struct RowTile {
+  int64_t x = 0;  // first output pixel of the tile
+  int64_t pixels = 0;
+  bool operator==(const RowTile&) const = default;
+};
+
+struct ConvKernel {
+  ConvShape shape;
+  ConvAlgorithm algorithm = ConvAlgorithm::direct;
+  // 1x1, stride 1, no padding, rows dense in every view: h * w are treated as one row of oh * ow pixels.
+  bool collapsed = false;
+  int pixels = 0;    // the widest tile of a row
+  int panel = 1;     // blocks of 16 output channels
+  int k_unroll = 4;  // reduction steps per inner loop iteration
+  // One row (or the whole image if collapsed), left to right, covering it exactly; at most two widths, which
+  // differ by one, the wider tiles first.
+  std::vector<RowTile> tiles;
+  int64_t reduce_blocks = 0;
+  std::vector<int64_t> first_block;  // per panel; empty if all 0
+  bool has_bias = false;
+  Epilogue epilogue;
+  // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.
+  // x may have any strides. The epilogue's operands and the output have vector channels; an operand that is
+  // broadcast over the image has h = w = 1 and stride_h = stride_w = 0.
+};
+
+// Every view has vector channels.
+struct PoolKernel {
+  enum class Mode : uint8_t { max, average, global_average } mode = Mode::max;
+  ConvShape shape;                        // ic = oc = channels; groups unused
+  int64_t pad_bottom = 0, pad_right = 0;  // as declared: the average's divisor counts them
+  bool count_include_pad = true;
+  int pixels = 0;
+  std::vector<RowTile> tiles;  // empty for global_average
+  // Units: ((block * n + image) * oh + row) * tiles + tile; global_average: block * n + image.
+};
+
+// out = epilogue(base), vector by vector. Every view has vector channels, or all have the same strides.
+struct PointwiseKernel {
+  enum class Base : uint8_t { copy, add, mul, affine } base = Base::copy;
+  Epilogue epilogue;  // a standalone activation is copy with a one-step epilogue
+  // Operands: inputs[0], inputs[1] (add, mul), then the epilogue's; a broadcast operand has h = w = 1 and
+  // stride_h = stride_w = 0. affine: weights[0] scale, weights[1] shift.
+  // Units: (block * n + image) * oh + row.
+};
+
+// Copies a tensor between any two views of one logical shape, or of shapes with equal elements per image in
+// N, C, H, W order (flatten). With `zero_lanes` > 0 that many channels after the last are set to 0 (the pad
+// lanes of a block).
+struct ReorderKernel {
+  int64_t zero_lanes = 0;
+  // Units: channels of the input, times n.
+};
+
+// Over channels, pixel by pixel; both views have vector channels. Units: n * h * w.
+struct SoftmaxKernel {};
+
+using Kernel = std::variant<ConvKernel, PoolKernel, PointwiseKernel, ReorderKernel, SoftmaxKernel>;
+
+// ---- the plan --------------------------------------------------------------------------------------------
+
+// A choice that was considered and what the cost model said of it.
+struct Candidate {
+  std::string text;         // "direct 14x2"
+  double microseconds = 0;  // predicted, one thread
+};
+
+struct Step {
+  NodeId node{};     // whose value the step produces (in the graph the plan was made from)
+  std::string name;  // its source name, for people
+  Kernel kernel;
+  std::vector<View> inputs;
+  View output;
+  std::vector<PackedWeight> weights;
+  int64_t units = 0;
+  double flops = 0;  // of direct convolution
+  int64_t bytes = 0;
+  double predicted_us = 0;
+  std::vector<Candidate> candidates;  // best first; the first is the one chosen
+};
+
+struct Plan {
+  Target target;
+  std::vector<Step> steps;  // in execution order
+  int64_t workspace_floats = 0;
+  int64_t weights_floats = 0;
+  // Where each live node's value is after its step; for nodes that alias (flatten, aligned concat parts) too.
+  std::vector<View> views;  // by NodeId; shape rank 0 for nodes without a buffer
+};
+
+std::string kernel_name(const Kernel&);  // "conv_direct_14x2", "max_pool", ...: what profiles and dumps show
+// One line per step: name, kernel, shapes, tile, units, views, predicted time; with `reasons` the candidates
+// below it.
+std::string print(const Plan&, const Graph&, bool reasons = false);
+
+}  // namespace cardinal

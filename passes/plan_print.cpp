@@ -1,0 +1,158 @@
+// Plans as text.
+#include <fmt/format.h>
+
+#include "passes/plan.h"
+
+namespace cardinal {
+
+namespace {
+
+template <class... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;
+
+std::string name_of(const ConvKernel& k) {
+  if (k.algorithm == ConvAlgorithm::direct) return fmt::format("conv_direct_{}x{}", k.pixels, k.panel);
+  return fmt::format("conv_lanes{}_{}", k.shape.ic / k.shape.groups, k.pixels);
+}
+
+std::string name_of(const PoolKernel& k) {
+  if (k.mode == PoolKernel::Mode::global_average) return "global_avg_pool";
+  return k.mode == PoolKernel::Mode::max ? "max_pool" : "avg_pool";
+}
+
+std::string name_of(const PointwiseKernel& k) {
+  switch (k.base) {
+    case PointwiseKernel::Base::add:
+      return "add";
+    case PointwiseKernel::Base::mul:
+      return "mul";
+    case PointwiseKernel::Base::affine:
+      return "affine";
+    case PointwiseKernel::Base::copy:
+      break;
+  }
+  if (k.epilogue.empty() || k.epilogue[0].kind != EpilogueStep::Kind::activation) return "copy";
+  return std::string(to_string(k.epilogue[0].activation.kind));
+}
+
+// "8x14" for 8 tiles of 14, "13 + 3x12" for a wide one and three narrower.
+std::string describe_tiles(const std::vector<RowTile>& tiles) {
+  std::string text;
+  for (size_t i = 0; i < tiles.size();) {
+    size_t end = i;
+    while (end < tiles.size() && tiles[end].pixels == tiles[i].pixels) ++end;
+    text += fmt::format("{}{}x{}", text.empty() ? "" : " + ", end - i, tiles[i].pixels);
+    i = end;
+  }
+  return text;
+}
+
+std::string describe_epilogue(bool has_bias, const Epilogue& epilogue) {
+  std::string text = has_bias ? " bias" : "";
+  for (const EpilogueStep& step : epilogue) {
+    const bool activation = step.kind == EpilogueStep::Kind::activation;
+    text += activation ? fmt::format(" {}", to_string(step.activation.kind))
+                       : (step.kind == EpilogueStep::Kind::add ? " add" : " mul");
+  }
+  return text;
+}
+
+// Where a view is and in which order: "in0 nchw", "ws+1024".
+std::string describe(const View& v) {
+  std::string text = v.space == Space::workspace ? fmt::format("ws+{}", v.offset)
+                     : v.space == Space::input   ? fmt::format("in{}", v.index)
+                                                 : fmt::format("out{}", v.index);
+  if (v.space != Space::workspace && v.offset != 0) text += fmt::format("+{}", v.offset);
+  if (v.first_channel != 0) text += fmt::format(" lane {}", v.first_channel);
+  if (!v.vector_channels())
+    text += " planar";
+  else if (!v.padded)
+    text += v.stride_w == kChannelBlock ? " part" : " rows";
+  return text;
+}
+
+std::string describe_views(const Step& step) {
+  std::string text;
+  for (const View& input : step.inputs)
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", describe(input));
+  return fmt::format("{} -> {}", text, describe(step.output));
+}
+
+std::string describe_conv(const ConvKernel& k) {
+  const ConvShape& s = k.shape;
+  std::string text = fmt::format(" {}x{}", s.kh, s.kw);
+  if (s.stride_h != 1 || s.stride_w != 1) text += fmt::format(" stride {}x{}", s.stride_h, s.stride_w);
+  if (s.dilation_h != 1 || s.dilation_w != 1)
+    text += fmt::format(" dilation {}x{}", s.dilation_h, s.dilation_w);
+  if (s.groups != 1) text += fmt::format(" groups {}", s.groups);
+  text += fmt::format("; {} tiles {}", k.collapsed ? "image" : "row", describe_tiles(k.tiles));
+  if (k.algorithm == ConvAlgorithm::direct) text += fmt::format(", unroll {}", k.k_unroll);
+  if (!k.first_block.empty())
+    text += fmt::format(", reduces {} of {} input blocks", k.reduce_blocks, ceil_div(s.ic, kChannelBlock));
+  const std::string epilogue = describe_epilogue(k.has_bias, k.epilogue);
+  return epilogue.empty() ? text : text + ";" + epilogue;
+}
+
+std::string details(const Kernel& kernel) {
+  return std::visit(
+      Overloaded{[](const ConvKernel& k) { return describe_conv(k); },
+                 [](const PoolKernel& k) {
+                   return k.tiles.empty()
+                              ? std::string()
+                              : fmt::format(" {}x{} stride {}x{}; row tiles {}", k.shape.kh, k.shape.kw,
+                                            k.shape.stride_h, k.shape.stride_w, describe_tiles(k.tiles));
+                 },
+                 [](const PointwiseKernel& k) { return describe_epilogue(false, k.epilogue); },
+                 [](const ReorderKernel& k) {
+                   return k.zero_lanes ? fmt::format(" zero {} lanes", k.zero_lanes) : std::string();
+                 },
+                 [](const SoftmaxKernel&) { return std::string(); }},
+      kernel);
+}
+
+// Candidates beyond the best few say little.
+constexpr size_t kShownCandidates = 6;
+
+std::string describe_candidates(const Step& step) {
+  std::string text;
+  for (size_t i = 0; i < step.candidates.size() && i < kShownCandidates; ++i)
+    text += fmt::format("        {} {:<24} {:9.1f} us\n", i == 0 ? '*' : ' ', step.candidates[i].text,
+                        step.candidates[i].microseconds);
+  if (step.candidates.size() > kShownCandidates)
+    text += fmt::format("          and {} more, up to {:.1f} us\n", step.candidates.size() - kShownCandidates,
+                        step.candidates.back().microseconds);
+  return text;
+}
+
+}  // namespace
+
+std::string kernel_name(const Kernel& kernel) {
+  return std::visit(Overloaded{[](const ReorderKernel&) { return std::string("reorder"); },
+                               [](const SoftmaxKernel&) { return std::string("softmax"); },
+                               [](const auto& k) { return name_of(k); }},
+                    kernel);
+}
+
+std::string print(const Plan& plan, const Graph& graph, bool reasons) {
+  double total = 0;
+  for (const Step& step : plan.steps) total += step.predicted_us;
+  std::string text = fmt::format(
+      "plan {} for {}: {} steps, workspace {:.2f} MiB, weights {:.2f} MiB, predicted {:.1f} us\n", graph.name,
+      plan.target.cpu, plan.steps.size(), static_cast<double>(plan.workspace_floats) / (1 << 18),
+      static_cast<double>(plan.weights_floats) / (1 << 18), total);
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = plan.steps[i];
+    const Shape& from = step.inputs.front().shape;
+    text += fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units, {:.1f} us\n", i, step.name,
+                        kernel_name(step.kernel), to_string(from), to_string(step.output.shape),
+                        details(step.kernel), describe_views(step), step.units, step.predicted_us);
+    if (reasons) text += describe_candidates(step);
+  }
+  return text;
+}
+
+}  // namespace cardinal

@@ -1,0 +1,352 @@
+// make_plan: choose a kernel for every convolution, find each value a place, lower nodes to steps in graph
+// order, then let steps write over operands that die in them, and give every buffer its offset.
+#include "passes/planner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "ir/window.h"
+#include "passes/buffers.h"
+#include "passes/cost_model.h"
+#include "passes/packing.h"
+#include "passes/placement.h"
+#include "passes/plan_checks.h"
+#include "passes/tiling.h"
+
+namespace cardinal {
+
+namespace {
+
+// What a step asks of the views it reads.
+enum class Access : uint8_t { any, vector_channels };
+
+// The image of a linear layer: the batch is its width.
+View as_image(View view) {
+  const int64_t batch = view.shape.n();
+  view.shape = {1, view.shape.c(), 1, batch};
+  view.stride_w = view.stride_n;
+  view.stride_h = batch * view.stride_w;
+  view.stride_n = view.stride_h;
+  return view;
+}
+
+ConvShape conv_shape(const Shape& x, const Shape& out, const Window& window, int64_t groups) {
+  const Padding padding = resolve_padding(window, x.h(), x.w());
+  return {x.n(),
+          x.c(),
+          x.h(),
+          x.w(),
+          out.c(),
+          out.h(),
+          out.w(),
+          window.kernel.h,
+          window.kernel.w,
+          window.stride.h,
+          window.stride.w,
+          window.dilation.h,
+          window.dilation.w,
+          padding.top,
+          padding.left,
+          groups};
+}
+
+ConvShape shape_of_conv(const Graph& graph, NodeId id) {
+  const Node& node = graph[id];
+  const Shape& x = graph[node.operands[0]].type.shape;
+  if (const Conv* conv = node.as<Conv>())
+    return conv_shape(x, node.type.shape, window_of(*conv), conv->groups);
+  ConvShape shape;
+  shape.ic = x.c();
+  shape.oc = node.type.shape.c();
+  shape.iw = shape.ow = x.n();
+  return shape;
+}
+
+ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
+  ConvKernel kernel;
+  kernel.shape = shape;
+  kernel.algorithm = choice.algorithm;
+  kernel.collapsed = collapses(shape);
+  kernel.pixels = choice.pixels;
+  kernel.panel = choice.panel;
+  kernel.k_unroll = choice.k_unroll;
+  kernel.tiles = balanced_tiles(row_length(shape), choice.pixels);
+  if (choice.algorithm == ConvAlgorithm::direct) {
+    InputWindows windows = input_windows(shape, choice.panel);
+    kernel.reduce_blocks = windows.reduce_blocks;
+    kernel.first_block = std::move(windows.first_block);
+  }
+  return kernel;
+}
+
+std::string describe(const ConvChoice& c) {
+  return c.algorithm == ConvAlgorithm::direct
+             ? fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll)
+             : fmt::format("lanes {}", c.pixels);
+}
+
+class Planner {
+ public:
+  Planner(const Graph& graph, const Target& target, const PlanOptions& options)
+      : graph_(graph), target_(target), options_(options), live_(live_nodes(graph)), choices_(graph.size()) {}
+
+  Result<Plan> run() {
+    if (Diagnostics errors = check_plannable(graph_, live_); errors.has_errors()) return errors;
+    if (Diagnostics errors = choose_kernels(); errors.has_errors()) return errors;
+    placement_ = place_values(graph_, [this](NodeId id, const View& view) { return can_write(id, view); });
+    blocked_.resize(graph_.size());
+    for (NodeId id : graph_.ids())
+      if (live_[index(id)] && !graph_[id].is_constant) lower(id);
+    Plan plan = assign_buffers(std::move(drafts_), std::move(placement_));
+    plan.target = target_;
+    lay_out_weights(plan);
+    return plan;
+  }
+
+ private:
+  const Node& node(NodeId id) const { return graph_[id]; }
+  const Location& at(NodeId id) const { return placement_.values[index(id)]; }
+  bool is_conv(NodeId id) const { return node(id).is<Conv>() || node(id).is<Linear>(); }
+
+  std::string step_name(NodeId id) const {
+    return node(id).name.empty() ? fmt::format("%{}", index(id)) : node(id).name;
+  }
+
+  // ---- kernels of convolutions
+
+  int64_t network_weights() const {
+    int64_t floats = 0;
+    for (NodeId id : graph_.ids())
+      if (live_[index(id)] && is_conv(id) && !node(id).is_constant)
+        floats += node(node(id).operands[1]).type.shape.elements();
+    return floats * 4;
+  }
+
+  Diagnostics choose_kernels() {
+    Diagnostics errors;
+    std::map<std::string, StepOverride> unused = options_.overrides;
+    const int64_t weights = network_weights();
+    for (NodeId id : graph_.ids()) {
+      if (!live_[index(id)] || !is_conv(id) || node(id).is_constant) continue;
+      const auto entry = options_.overrides.find(step_name(id));
+      const StepOverride wanted = entry == options_.overrides.end() ? StepOverride{} : entry->second;
+      unused.erase(step_name(id));
+      const Epilogue* epilogue = epilogue_of(node(id).op);
+      const ConvProblem problem{shape_of_conv(graph_, id), epilogue ? epilogue_operands(*epilogue) : 0,
+                                weights};
+      choices_[index(id)] = conv_choices(problem, target_, wanted);
+      if (choices_[index(id)].empty())
+        errors.error(wanted.where,
+                     fmt::format("{}: {}", step_name(id), why_no_choice(problem.shape, target_, wanted)));
+    }
+    for (const auto& [name, wanted] : unused)
+      errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
+    return errors;
+  }
+
+  // ---- placement
+
+  // Only a reorder step writes views without vector channels.
+  bool can_write(NodeId id, const View& view) const {
+    return node(id).is<Flatten>() || view.vector_channels();
+  }
+
+  // ---- steps
+
+  void lower(NodeId id) {
+    const Node& n = node(id);
+    if (n.is<Input>()) return;
+    if (is_conv(id)) return lower_conv(id);
+    if (n.is<MaxPool>() || n.is<AvgPool>() || n.is<GlobalAvgPool>()) return lower_pool(id);
+    if (n.is<Concat>()) return lower_concat(id);
+    if (n.is<Flatten>() || n.is<Output>()) return copy_unless_there(n.operands[0], at(id), id, step_name(id));
+    if (n.is<Softmax>()) {
+      DraftStep draft = new_step(id, SoftmaxKernel{});
+      read(draft, n.operands[0], Access::vector_channels);
+      draft.step.units = n.type.shape.n() * n.type.shape.h() * n.type.shape.w();
+      return finish_step(std::move(draft));
+    }
+    lower_pointwise(id);
+  }
+
+  DraftStep new_step(NodeId id, Kernel kernel) const {
+    DraftStep draft;
+    draft.step.node = id;
+    draft.step.name = step_name(id);
+    draft.step.kernel = std::move(kernel);
+    draft.step.output = at(id).view;
+    draft.step.flops = node_flops(graph_, id);
+    draft.step.bytes = node_bytes(graph_, id);
+    draft.output_buffer = at(id).buffer;
+    return draft;
+  }
+
+  void finish_step(DraftStep draft) {
+    if (draft.step.candidates.empty())
+      draft.step.predicted_us = traffic_microseconds(draft.step.bytes, target_);
+    drafts_.push_back(std::move(draft));
+  }
+
+  // Where `id` can be read with this access: its own place, or a copy in blocks, made when first asked for.
+  Location readable(NodeId id, Access access) {
+    if (access == Access::any || at(id).view.vector_channels()) return at(id);
+    Location& copy = blocked_[index(id)];
+    if (copy.buffer < 0) {
+      const Shape& shape = node(id).type.shape;
+      placement_.buffers.push_back({Space::workspace, 0, view_elements(shape, Layout::nchw16c)});
+      copy = {static_cast<int>(placement_.buffers.size()) - 1,
+              make_view(Space::workspace, 0, 0, shape, Layout::nchw16c)};
+      reorder(id, copy, id, step_name(id) + ".blocked");
+    }
+    return copy;
+  }
+
+  void read(DraftStep& draft, NodeId id, Access access) {
+    const Location source = readable(id, access);
+    draft.step.inputs.push_back(source.view);
+    draft.input_buffers.push_back(source.buffer);
+  }
+
+  // The operands of an epilogue, the last of the node's. Those of one pixel are broadcast over the
+  // image.
+  void read_epilogue(DraftStep& draft, NodeId id, const Epilogue& epilogue) {
+    const std::vector<NodeId>& operands = node(id).operands;
+    for (size_t i = operands.size() - static_cast<size_t>(epilogue_operands(epilogue)); i < operands.size();
+         ++i)
+      read_broadcast(draft, operands[i], node(id).type.shape);
+  }
+
+  void read_broadcast(DraftStep& draft, NodeId id, const Shape& result) {
+    read(draft, id, Access::vector_channels);
+    View& view = draft.step.inputs.back();
+    if (view.shape != result) view.stride_h = view.stride_w = 0;
+  }
+
+  void reorder(NodeId source, const Location& target, NodeId produces, std::string name) {
+    DraftStep draft = new_step(produces, ReorderKernel{});
+    const View& from = at(source).view;
+    ReorderKernel kernel;
+    const int64_t lanes_end = target.view.first_channel + target.view.shape.c();
+    if (target.view.padded) kernel.zero_lanes = round_up(lanes_end, kChannelBlock) - lanes_end;
+    draft.step.kernel = kernel;
+    draft.step.name = std::move(name);
+    draft.step.inputs = {from};
+    draft.input_buffers = {at(source).buffer};
+    draft.step.output = target.view;
+    draft.output_buffer = target.buffer;
+    draft.step.units = from.shape.c() * from.shape.n();
+    draft.step.flops = 0;
+    draft.step.bytes = 2 * from.shape.elements() * 4;
+    finish_step(std::move(draft));
+  }
+
+  void copy_unless_there(NodeId source, const Location& target, NodeId produces, std::string name) {
+    const Location& here = at(source);
+    if (here.buffer != target.buffer || here.view.offset != target.view.offset ||
+        target.view.first_channel != 0)
+      reorder(source, target, produces, std::move(name));
+  }
+
+  void lower_concat(NodeId id) {
+    int64_t channel = 0;
+    for (NodeId part : node(id).operands) {
+      const Shape& shape = node(part).type.shape;
+      copy_unless_there(part, {at(id).buffer, channel_range(at(id).view, channel, shape)}, id, step_name(id));
+      channel += shape.c();
+    }
+  }
+
+  void lower_conv(NodeId id) {
+    const Node& n = node(id);
+    const std::vector<ConvChoice>& choices = choices_[index(id)];
+    const ConvShape shape = shape_of_conv(graph_, id);
+    ConvKernel kernel = conv_kernel(shape, choices[0]);
+    kernel.has_bias = n.is<Conv>() ? n.as<Conv>()->bias : n.as<Linear>()->bias;
+    kernel.epilogue = *epilogue_of(n.op);
+    const bool direct = kernel.algorithm == ConvAlgorithm::direct;
+    DraftStep draft = new_step(id, kernel);
+    read(draft, n.operands[0], direct ? Access::any : Access::vector_channels);
+    read_epilogue(draft, id, kernel.epilogue);
+    if (n.is<Linear>()) {
+      for (View& view : draft.step.inputs) view = as_image(view);
+      draft.step.output = as_image(draft.step.output);
+    }
+    draft.step.weights.push_back({n.operands[1], direct ? Packing::conv_panels : Packing::conv_lanes});
+    if (kernel.has_bias) draft.step.weights.push_back({n.operands[2], Packing::channel_vector});
+    const int64_t panels = ceil_div(ceil_div(shape.oc, kChannelBlock), kernel.panel);
+    draft.step.units = panels * shape.n * row_count(shape) * static_cast<int64_t>(kernel.tiles.size());
+    draft.step.predicted_us = choices[0].microseconds;
+    for (const ConvChoice& c : choices) draft.step.candidates.push_back({describe(c), c.microseconds});
+    finish_step(std::move(draft));
+  }
+
+  void lower_pool(NodeId id) {
+    const Node& n = node(id);
+    const Shape& x = node(n.operands[0]).type.shape;
+    PoolKernel kernel;
+    Window window{{x.h(), x.w()}, {1, 1}, {1, 1}, Padding{}, false};
+    kernel.mode = PoolKernel::Mode::global_average;
+    if (const MaxPool* pool = n.as<MaxPool>()) {
+      kernel.mode = PoolKernel::Mode::max;
+      window = window_of(*pool);
+    } else if (const AvgPool* average = n.as<AvgPool>()) {
+      kernel.mode = PoolKernel::Mode::average;
+      kernel.count_include_pad = average->count_include_pad;
+      window = window_of(*average);
+    }
+    const Padding padding = resolve_padding(window, x.h(), x.w());
+    kernel.pad_bottom = padding.bottom;
+    kernel.pad_right = padding.right;
+    kernel.shape = conv_shape(x, n.type.shape, window, 1);
+    if (kernel.mode != PoolKernel::Mode::global_average) {
+      kernel.pixels = pool_pixels(kernel.shape, target_);
+      kernel.tiles = balanced_tiles(kernel.shape.ow, kernel.pixels);
+    }
+    DraftStep draft = new_step(id, kernel);
+    read(draft, n.operands[0], Access::vector_channels);
+    draft.step.units = ceil_div(x.c(), kChannelBlock) * x.n();
+    if (!kernel.tiles.empty())
+      draft.step.units *= kernel.shape.oh * static_cast<int64_t>(kernel.tiles.size());
+    finish_step(std::move(draft));
+  }
+
+  // add, mul, channel_affine and activations.
+  void lower_pointwise(NodeId id) {
+    const Node& n = node(id);
+    PointwiseKernel kernel;
+    if (const Epilogue* epilogue = epilogue_of(n.op)) kernel.epilogue = *epilogue;
+    if (std::optional<Activation> activation = activation_of(n.op))
+      kernel.epilogue = {{EpilogueStep::Kind::activation, *activation}};
+    if (n.is<Add>()) kernel.base = PointwiseKernel::Base::add;
+    if (n.is<Mul>()) kernel.base = PointwiseKernel::Base::mul;
+    if (n.is<ChannelAffine>()) kernel.base = PointwiseKernel::Base::affine;
+    DraftStep draft = new_step(id, kernel);
+    read_broadcast(draft, n.operands[0], n.type.shape);
+    if (n.is<Add>() || n.is<Mul>()) read_broadcast(draft, n.operands[1], n.type.shape);
+    if (n.is<ChannelAffine>())
+      for (size_t i : {1, 2}) draft.step.weights.push_back({n.operands[i], Packing::channel_vector});
+    read_epilogue(draft, id, kernel.epilogue);
+    const Shape& shape = n.type.shape;
+    draft.step.units = ceil_div(shape.c(), kChannelBlock) * shape.n() * shape.h();
+    finish_step(std::move(draft));
+  }
+
+  const Graph& graph_;
+  const Target& target_;
+  const PlanOptions& options_;
+  std::vector<bool> live_;
+  std::vector<std::vector<ConvChoice>> choices_;  // by NodeId, best first
+  Placement placement_;
+  std::vector<Location> blocked_;  // by NodeId: copies of the caller's tensors in blocks
+  std::vector<DraftStep> drafts_;
+};
+
+}  // namespace
+
+Result<Plan> make_plan(const Graph& graph, const Target& target, const PlanOptions& options) {
+  return Planner(graph, target, options).run();
+}
+
+}  // namespace cardinal

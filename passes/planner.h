@@ -1,0 +1,35 @@
+// From a graph to a plan: layouts, algorithms and tiles, memory.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "ir/result.h"
+#include "passes/plan.h"
+
+namespace cardinal {
+
+// What an override file may set for a step; see read_overrides.
+struct StepOverride {
+  std::optional<ConvAlgorithm> algorithm;
+  std::optional<int> pixels, panel, k_unroll;
+  SourceLocation where;
+};
+
+struct PlanOptions {
+  std::map<std::string, StepOverride> overrides;  // by step name
+};
+
+// One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.
+Result<std::map<std::string, StepOverride>> read_overrides(SourceMap& sources, const std::string& path,
+                                                           std::string text);
+
+// The graph must have been through the pipeline (no batch_norm left, epilogues fused). Fails on an override
+// that names no step or asks for what the target or the shape cannot do.
+Result<Plan> make_plan(const Graph&, const Target&, const PlanOptions& options = {});
+
+// The packed weights of a plan: plan.weights_floats floats, evaluated from the graph's constants.
+class WeightStore;
+std::vector<float> pack_weights(const Graph&, const Plan&, const WeightStore&);
+
+}  // namespace cardinal

@@ -1,0 +1,26 @@
+// Facts about the machine that code is generated for. Plain data: planning and emission read it, neither asks
+// which CPU it is. codegen/targets.cpp fills it in.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace cardinal {
+
+struct Target {
+  std::string triple = "x86_64-unknown-linux-gnu";
+  std::string cpu = "x86-64-v3";  // LLVM CPU name
+  std::string features;           // LLVM feature string beyond the CPU's, may be empty
+  int vector_lanes = 8;           // f32 lanes of the widest vector register
+  int vector_registers = 16;
+  int fma_per_cycle = 2;    // full-width vector FMAs a cycle
+  int loads_per_cycle = 2;  // full-width vector loads a cycle (an embedded broadcast counts as one)
+  int fma_latency = 4;      // cycles
+  int64_t l1_bytes = 32 << 10;
+  int64_t l2_bytes = 1 << 20;
+  double ghz = 3.5;                // only scales predicted times
+  uint32_t required_features = 0;  // cardinal_feature bits of <cardinal/abi.h>
+  bool operator==(const Target&) const = default;
+};
+
+}  // namespace cardinal

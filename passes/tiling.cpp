@@ -1,0 +1,73 @@
+#include "passes/tiling.h"
+
+#include <algorithm>
+
+namespace cardinal {
+
+namespace {
+
+// Outputs o with 0 <= o * stride + position < in.
+OutputRange valid_outputs(int64_t position, int64_t stride, int64_t in, int64_t out) {
+  const int64_t begin = position >= 0 ? 0 : ceil_div(-position, stride);
+  const int64_t end = position < in ? (in - 1 - position) / stride + 1 : 0;
+  return {std::min(begin, out), std::max(std::min(begin, out), std::min(end, out))};
+}
+
+}  // namespace
+
+int64_t OutputRange::overlap(int64_t from, int64_t to) const {
+  return std::max<int64_t>(0, std::min(end, to) - std::max(begin, from));
+}
+
+OutputRange valid_rows(const ConvShape& s, int64_t ky) {
+  return valid_outputs(ky * s.dilation_h - s.pad_top, s.stride_h, s.ih, s.oh);
+}
+
+OutputRange valid_columns(const ConvShape& s, int64_t kx) {
+  return valid_outputs(kx * s.dilation_w - s.pad_left, s.stride_w, s.iw, s.ow);
+}
+
+std::vector<RowTile> balanced_tiles(int64_t length, int64_t widest) {
+  const int64_t count = ceil_div(length, widest);
+  const int64_t narrow = length / count, wider = length % count;
+  std::vector<RowTile> tiles;
+  tiles.reserve(static_cast<size_t>(count));
+  int64_t x = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t pixels = narrow + (i < wider ? 1 : 0);
+    tiles.push_back({x, pixels});
+    x += pixels;
+  }
+  return tiles;
+}
+
+bool collapses(const ConvShape& s) {
+  return s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 && s.pad_left == 0 &&
+         s.oh == s.ih && s.ow == s.iw && s.oh * s.ow <= 65536;
+}
+
+int64_t row_length(const ConvShape& s) { return collapses(s) ? s.oh * s.ow : s.ow; }
+int64_t row_count(const ConvShape& s) { return collapses(s) ? 1 : s.oh; }
+
+bool groups_are_whole_blocks(const ConvShape& s) {
+  return s.groups > 1 && s.ic / s.groups % kChannelBlock == 0 && s.oc / s.groups % kChannelBlock == 0;
+}
+
+InputWindows input_windows(const ConvShape& s, int64_t panel) {
+  const int64_t ic_blocks = ceil_div(s.ic, kChannelBlock), oc_blocks = ceil_div(s.oc, kChannelBlock);
+  if (s.groups == 1) return {ic_blocks, {}};
+  const int64_t icg = s.ic / s.groups, ocg = s.oc / s.groups;
+  InputWindows windows;
+  for (int64_t block = 0; block < oc_blocks; block += panel) {
+    const int64_t last_channel = std::min((block + panel) * kChannelBlock, s.oc) - 1;
+    const int64_t begin = block * kChannelBlock / ocg * icg, end = (last_channel / ocg + 1) * icg;
+    windows.first_block.push_back(begin / kChannelBlock);
+    windows.reduce_blocks =
+        std::max(windows.reduce_blocks, ceil_div(end, kChannelBlock) - begin / kChannelBlock);
+  }
+  for (int64_t& first : windows.first_block) first = std::min(first, ic_blocks - windows.reduce_blocks);
+  if (windows.first_block.back() == 0) windows.first_block.clear();
+  return windows;
+}
+
+}  // namespace cardinal

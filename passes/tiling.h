@@ -1,0 +1,37 @@
+// How a convolution or pooling is cut into register tiles.
+#pragma once
+
+#include <vector>
+
+#include "passes/plan.h"
+
+namespace cardinal {
+
+// The outputs of one axis for which a tap of the window falls inside the input: [begin, end), possibly empty.
+struct OutputRange {
+  int64_t begin = 0, end = 0;
+  int64_t overlap(int64_t from, int64_t to) const;  // with [from, to)
+};
+OutputRange valid_rows(const ConvShape&, int64_t ky);
+OutputRange valid_columns(const ConvShape&, int64_t kx);
+
+// The fewest tiles of at most `widest` pixels that cover `length`, of one or two adjacent widths, the wider
+// ones first.
+std::vector<RowTile> balanced_tiles(int64_t length, int64_t widest);
+
+// A 1x1 convolution without stride or padding does not see rows: the image is one row. Not beyond 64 Ki
+// pixels, where it would only make the list of tiles long.
+bool collapses(const ConvShape&);
+int64_t row_length(const ConvShape&);  // of the rows that are tiled: oh * ow if collapsed
+int64_t row_count(const ConvShape&);
+
+// Blocks of input channels that each panel of `panel` output blocks needs.
+struct InputWindows {
+  int64_t reduce_blocks = 0;         // as many for every panel
+  std::vector<int64_t> first_block;  // per panel; empty if all 0
+};
+InputWindows input_windows(const ConvShape&, int64_t panel);
+// Whether groups are whole blocks of channels on both sides, so that a panel within a group wastes nothing.
+bool groups_are_whole_blocks(const ConvShape&);
+
+}  // namespace cardinal

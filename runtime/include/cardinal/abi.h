@@ -1,0 +1,138 @@
+/* The binary interface between a compiled network and whoever calls it. Plain C; the generated code, the
+ * runtime and the compiler all include this one file.
+ *
+ * Conventions
+ *   - A compiled network NET exports exactly one object, `NET_cardinal_model`, and one function, `NET_run`.
+ *     All else hangs off the object. Two networks therefore link into one program.
+ *   - Everything reachable from a cardinal_model is immutable. A model may be run by any number of threads at
+ *     once, each with a workspace of its own.
+ *   - Running cannot fail: it allocates nothing, takes no lock, touches no global, calls no library.
+ *   - The caller owns every buffer. Tensors are dense, in the element order that `layout` names, and must be
+ *     aligned to their element; the workspace must be aligned to CARDINAL_ALIGNMENT bytes. Inputs are never
+ *     written. No two buffers of a call may overlap.
+ *   - Sizes are bytes unless a name says otherwise.
+ *   - Results are the same bits for any executor and any number of threads: each output element is computed
+ *     by one thread, in one fixed order.
+ */
+#ifndef CARDINAL_ABI_H
+#define CARDINAL_ABI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define CARDINAL_NOEXCEPT noexcept
+#else
+#define CARDINAL_NOEXCEPT
+#endif
+
+/* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
+#define CARDINAL_ABI_VERSION 1u
+
+#define CARDINAL_ALIGNMENT 64u
+#define CARDINAL_MAX_RANK 6
+
+enum cardinal_dtype { CARDINAL_F32 = 0, CARDINAL_F16 = 1, CARDINAL_BF16 = 2 };
+
+/* Element order of a rank-4 tensor in memory. Rank 1 and 2 tensors are row-major under CARDINAL_NCHW. */
+enum cardinal_layout { CARDINAL_NCHW = 0, CARDINAL_NHWC = 1, CARDINAL_NCHW16C = 2 };
+
+/* Instruction sets a model was compiled for, one bit each; a loader checks them against the CPU. */
+enum cardinal_feature {
+  CARDINAL_FEATURE_AVX2_FMA = 1u << 0, /* AVX2, FMA, F16C, BMI1/2: x86-64-v3 */
+  CARDINAL_FEATURE_AVX512 = 1u << 1    /* AVX-512 F, CD, BW, DQ, VL: x86-64-v4 */
+};
+
+struct cardinal_tensor {
+  const char* name;
+  int32_t dtype;  /* cardinal_dtype */
+  int32_t layout; /* cardinal_layout */
+  int32_t rank;
+  int32_t reserved;
+  int64_t dims[CARDINAL_MAX_RANK]; /* N, C, H, W or N, C whatever the layout; unused entries are 0 */
+  uint64_t bytes;
+};
+
+/* The pointers of one run. */
+struct cardinal_frame {
+  const void* const* inputs; /* one per cardinal_model.inputs, in order */
+  void* const* outputs;      /* one per cardinal_model.outputs, in order */
+  const void* weights;       /* the packed ones: cardinal_model.weights, or the weight file past its header */
+  void* workspace; /* workspace_bytes, aligned to CARDINAL_ALIGNMENT; contents need not be initialised */
+};
+
+/* Computes units [begin, end) of one step. Units are independent of each other. */
+typedef void (*cardinal_task)(const struct cardinal_frame* frame, int64_t begin,
+                              int64_t end) CARDINAL_NOEXCEPT;
+
+/* How to run the units of a step on several threads. parallel_for must call task(frame, b, e) so that the
+ * ranges cover [0, units) exactly once, and return only when all calls have returned. */
+struct cardinal_executor {
+  void* context;
+  void (*parallel_for)(void* context, int64_t units, cardinal_task task, const struct cardinal_frame* frame);
+};
+
+/* One kernel call. Steps run in order; a step may read whatever earlier steps wrote. */
+struct cardinal_step {
+  const char* name;   /* the source layer, e.g. "layer1.0.conv1" */
+  const char* kernel; /* the kernel chosen for it, e.g. "conv_direct_14x2" */
+  cardinal_task task;
+  int64_t units;
+  uint64_t flops; /* of direct convolution: 2 per multiply-add */
+  uint64_t bytes; /* compulsory traffic: operands read once, result written once */
+};
+
+struct cardinal_model {
+  uint32_t abi_version;       /* first, so that any version can be recognised */
+  uint32_t struct_bytes;      /* sizeof(cardinal_model) as compiled */
+  const char* name;           /* the network's name as in its source */
+  const char* target;         /* LLVM CPU name, e.g. "znver4" or "x86-64-v3" */
+  const char* compiler;       /* "cardinal 0.1.0, LLVM 22.1.8" */
+  uint64_t model_hash;        /* of the graph, the plan and the packed weights */
+  uint32_t required_features; /* cardinal_feature bits */
+  uint32_t input_count;
+  uint32_t output_count;
+  uint32_t step_count;
+  const struct cardinal_tensor* inputs;
+  const struct cardinal_tensor* outputs;
+  const struct cardinal_step* steps;
+  uint64_t workspace_bytes;
+  uint64_t weights_bytes;   /* of the packed weights */
+  const void* weights;      /* NULL when they live in weights_file */
+  const char* weights_file; /* file name beside the shared object, or NULL */
+  uint64_t weights_hash;    /* cardinal_hash of the packed weights */
+  uint64_t parameter_count; /* of the source network, batch-norm statistics included */
+  uint64_t flops;           /* sum over steps */
+  /* All steps in order. executor may be NULL: everything on the calling thread. */
+  void (*run)(const struct cardinal_frame* frame, const struct cardinal_executor* executor) CARDINAL_NOEXCEPT;
+};
+
+/* The last 256 bytes of a compiled shared object (after the ELF image, where the dynamic loader never looks).
+ * A loader checks the whole file against it before handing the file to dlopen. */
+#define CARDINAL_TRAILER_MAGIC "CARDINAL.MODEL\0"
+struct cardinal_trailer {
+  char magic[16];
+  uint32_t abi_version;
+  uint32_t trailer_bytes; /* 256 */
+  uint64_t file_bytes;    /* of the whole file, trailer included */
+  uint64_t image_hash;    /* cardinal_hash of the file_bytes - 256 bytes before the trailer */
+  char symbol[216];       /* NUL-terminated name of the cardinal_model object */
+};
+
+/* A weight file: this header, zero padding up to 4096 bytes, then the packed weights. */
+#define CARDINAL_WEIGHTS_MAGIC "CARDINAL.WEIGHT"
+#define CARDINAL_WEIGHTS_OFFSET 4096u
+struct cardinal_weights_header {
+  char magic[16];
+  uint32_t abi_version;
+  uint32_t header_bytes; /* 4096 */
+  uint64_t weights_bytes;
+  uint64_t weights_hash;
+  uint64_t model_hash; /* of the model it was packed for */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

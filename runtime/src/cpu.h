@@ -1,0 +1,13 @@
+// Which of a model's instruction sets this machine lacks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace cardinal::runtime {
+
+// The names of the features in `required` that are not in `available`, e.g. "AVX-512 (F, CD, BW, DQ, VL)"; ""
+// if none.
+std::string missing_features(uint32_t required, uint32_t available);
+
+}  // namespace cardinal::runtime

@@ -1,0 +1,19 @@
+// Checking the two file formats of abi.h before anything in them is used.
+#pragma once
+
+#include <cardinal/abi.h>
+
+#include <string>
+
+#include "runtime/src/mapped_file.h"
+
+namespace cardinal::runtime {
+
+// Checks the trailer of a shared object, and its hash if asked; returns the symbol of its cardinal_model.
+Expected<std::string> check_trailer(const MappedFile& file, const std::string& path, bool verify_hash);
+
+// Opens the weight file of `model` and checks that it belongs to it. The weights start at
+// CARDINAL_WEIGHTS_OFFSET.
+Expected<MappedFile> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash);
+
+}  // namespace cardinal::runtime

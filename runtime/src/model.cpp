@@ -1,0 +1,151 @@
+#include <cardinal/model.h>
+
+#include <cstdio>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "runtime/src/cpu.h"
+#include "runtime/src/file_format.h"
+#include "runtime/src/mapped_file.h"
+#include "runtime/src/shared_object.h"
+#include "runtime/src/validate.h"
+
+namespace cardinal {
+
+namespace runtime {
+namespace {
+
+std::vector<TensorInfo> describe_tensors(const cardinal_tensor* tensors, uint32_t count) {
+  std::vector<TensorInfo> infos;
+  for (const cardinal_tensor& tensor : std::span(tensors, count)) {
+    infos.push_back({.name = tensor.name,
+                     .dtype = static_cast<cardinal_dtype>(tensor.dtype),
+                     .layout = static_cast<cardinal_layout>(tensor.layout),
+                     .shape = std::span(tensor.dims, static_cast<size_t>(tensor.rank)),
+                     .elements = count_elements(tensor),
+                     .bytes = tensor.bytes});
+  }
+  return infos;
+}
+
+std::string hexadecimal(uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+std::string beside(const std::string& path, const std::string& name) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
+}
+
+}  // namespace
+}  // namespace runtime
+
+struct Model::State {
+  std::string path;  // of the shared object; empty when linked into the program
+  runtime::SharedObject object;
+  runtime::MappedFile weights_file;
+  runtime::Arena weights_copy;
+  const cardinal_model* raw = nullptr;
+  const void* weights = nullptr;
+  std::vector<TensorInfo> inputs, outputs;
+
+  Expected<void> find_weights(const LoadOptions& options);
+};
+
+Expected<void> Model::State::find_weights(const LoadOptions& options) {
+  weights = raw->weights;
+  if (raw->weights_file) {
+    if (options.weights_path.empty() && path.empty()) {
+      return Error("network '" + std::string(raw->name) + "' keeps its weights in the file '" +
+                   raw->weights_file + "'; say where it is in LoadOptions::weights_path");
+    }
+    auto file = runtime::open_weights(
+        *raw, options.weights_path.empty() ? runtime::beside(path, raw->weights_file) : options.weights_path,
+        options.verify_hash);
+    if (!file) return file.error();
+    weights_file = std::move(*file);
+    weights = weights_file.data() + CARDINAL_WEIGHTS_OFFSET;
+  }
+  if (options.weights_in_huge_pages && raw->weights_bytes) {
+    auto copy = runtime::Arena::allocate(raw->weights_bytes, "a copy of the weights");
+    if (!copy) return copy.error();
+    weights_copy = std::move(*copy);
+    std::memcpy(weights_copy.data(), weights, raw->weights_bytes);
+    weights = weights_copy.data();
+    weights_file = {};
+  }
+  return {};
+}
+
+Expected<Model> Model::load(const std::string& path, const LoadOptions& options) {
+  auto file = runtime::MappedFile::open(path, "a compiled network");
+  if (!file) return file.error();
+  auto symbol = runtime::check_trailer(*file, path, options.verify_hash);
+  if (!symbol) return symbol.error();
+  auto state = std::make_shared<State>();
+  state->path = path;
+  auto object = runtime::SharedObject::open(path, *file);
+  if (!object) return object.error();
+  state->object = std::move(*object);
+  auto model = state->object.find_model(*symbol);
+  if (!model) return model.error();
+  state->raw = *model;
+  return finish(std::move(state), path, options);
+}
+
+Expected<Model> Model::from(const cardinal_model& model, const LoadOptions& options) {
+  auto state = std::make_shared<State>();
+  state->raw = &model;
+  return finish(std::move(state), "linked network", options);
+}
+
+Expected<Model> Model::finish(std::shared_ptr<State> state, const std::string& label,
+                              const LoadOptions& options) {
+  const cardinal_model& raw = *state->raw;
+  const std::string malformed = runtime::find_malformed(raw);
+  if (!malformed.empty()) return Error(label + ": is not a usable network: " + malformed);
+  const std::string name = label + ": network '" + raw.name + "' ";
+  const std::string missing = runtime::missing_features(raw.required_features, cpu_features());
+  if (!missing.empty()) {
+    return Error(
+        name + "was compiled for " + raw.target + " and needs " + missing +
+        ", which this CPU or its operating system lacks; recompile it with --target native on this machine");
+  }
+  if (options.expected_model_hash && options.expected_model_hash != raw.model_hash) {
+    return Error(name + "has model hash " + runtime::hexadecimal(raw.model_hash) + ", expected " +
+                 runtime::hexadecimal(options.expected_model_hash) +
+                 "; the header and the compiled network must come from the same compilation");
+  }
+  state->inputs = runtime::describe_tensors(raw.inputs, raw.input_count);
+  state->outputs = runtime::describe_tensors(raw.outputs, raw.output_count);
+  auto weights = state->find_weights(options);
+  if (!weights) return weights.error();
+  return Model(std::move(state));
+}
+
+std::string_view Model::name() const { return raw().name; }
+std::string_view Model::target() const { return raw().target; }
+std::string_view Model::compiler() const { return raw().compiler; }
+uint64_t Model::model_hash() const { return raw().model_hash; }
+std::span<const TensorInfo> Model::inputs() const { return state_->inputs; }
+std::span<const TensorInfo> Model::outputs() const { return state_->outputs; }
+std::span<const cardinal_step> Model::steps() const { return {raw().steps, raw().step_count}; }
+uint64_t Model::workspace_bytes() const { return raw().workspace_bytes; }
+uint64_t Model::weights_bytes() const { return raw().weights_bytes; }
+uint64_t Model::parameter_count() const { return raw().parameter_count; }
+uint64_t Model::flops() const { return raw().flops; }
+const void* Model::weights() const { return state_->weights; }
+const cardinal_model& Model::raw() const { return *state_->raw; }
+
+std::string describe(const TensorInfo& tensor) {
+  std::string text = std::string(tensor.name) + ": " + runtime::dtype_name(tensor.dtype) + "[";
+  for (size_t i = 0; i < tensor.shape.size(); ++i) text += (i ? ", " : "") + std::to_string(tensor.shape[i]);
+  text += "]";
+  if (tensor.shape.size() == 4) text += std::string(" ") + runtime::layout_name(tensor.layout);
+  return text;
+}
+
+}  // namespace cardinal

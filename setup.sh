@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Installs what Cardinal is built with on Debian 12 and builds it into build/. Safe to run again: it does only what is
+# left to do. With --with-oracle also makes .venv, where the tests find PyTorch.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+packages=(
+  g++ cmake ninja-build ccache
+  llvm-22-dev liblld-22-dev zlib1g-dev libzstd-dev    # code generation, and the linker as a library
+  llvm-22-tools clang-format-22                       # FileCheck and the formatting test
+  libfmt-dev libcli11-dev nlohmann-json3-dev catch2
+  python3 python3-venv                                # .venv and the checks of the sources
+)
+
+with_oracle=no
+for argument in "$@"; do
+  case "$argument" in
+    --with-oracle) with_oracle=yes ;;
+    *) echo "usage: ./setup.sh [--with-oracle]" >&2; exit 1 ;;
+  esac
+done
+
+installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+install_packages() {
+  if ! command -v apt-get >/dev/null; then
+    echo "setup.sh installs packages with apt-get, which is not here. Install these (Debian's names), then run" >&2
+    echo "  cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release && ninja -C build" >&2
+    printf '  %s\n' "${packages[@]}" >&2
+    exit 1
+  fi
+  local missing=() package
+  for package in "${packages[@]}"; do
+    installed "$package" || missing+=("$package")
+  done
+  [ "${#missing[@]}" -eq 0 ] && return
+
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+      echo "these packages are missing, and installing them needs root or sudo: ${missing[*]}" >&2
+      exit 1
+    fi
+    as_root=(sudo)
+  fi
+  echo "installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  local unknown=()
+  for package in "${missing[@]}"; do
+    [ -n "$(apt-cache madison "$package" 2>/dev/null)" ] || unknown+=("$package")
+  done
+  if [ "${#unknown[@]}" -ne 0 ]; then
+    echo "apt knows no package called: ${unknown[*]}" >&2
+    echo "LLVM 22 for Debian 12 is in Debian's security archive (suite bookworm-security, component main) and in" >&2
+    echo "the LLVM project's apt repository (suite llvm-toolchain-bookworm-22). Add one of them to" >&2
+    echo "/etc/apt/sources.list.d, then run ./setup.sh again." >&2
+    exit 1
+  fi
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+install_oracle() {
+  if [ ! -x .venv/bin/python ]; then
+    rm -rf .venv
+    python3 -m venv .venv
+  fi
+  .venv/bin/python -m pip install --quiet --no-input --no-deps -r tests/oracle/requirements.txt ||
+    echo "PyTorch could not be installed; the comparisons with it will be skipped" >&2
+}
+
+install_packages
+[ "$with_oracle" = yes ] && install_oracle
+
+cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release
+cmake --build build

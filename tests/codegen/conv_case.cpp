@@ -1,0 +1,193 @@
+#include "tests/codegen/conv_case.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <random>
+
+#include "ir/window.h"
+#include "passes/tiling.h"
+
+namespace cardinal::testing {
+
+namespace {
+
+// Constants of the step, values in [-1, 1).
+struct Weights {
+  Tensor kernel, bias;
+};
+
+Weights random_weights(const ConvCase& c, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> values(-1, 1);
+  Weights weights{Tensor({DType::f32, {c.op.channels, c.x.c() / c.op.groups, c.op.kernel.h, c.op.kernel.w}}),
+                  Tensor({DType::f32, {c.op.channels}})};
+  for (double& value : weights.kernel.data) value = values(random);
+  for (double& value : weights.bias.data) value = values(random);
+  return weights;
+}
+
+// ---- packing, from the description in plan.h
+
+std::vector<float> pack_panels(const ConvKernel& kernel, const Tensor& weight) {
+  const ConvShape& s = kernel.shape;
+  int64_t icg = s.ic / s.groups, ocg = s.oc / s.groups, oc_blocks = ceil_div(s.oc, kChannelBlock);
+  std::vector<float> packed;
+  for (int64_t first = 0; first < oc_blocks; first += kernel.panel) {
+    auto p = static_cast<size_t>(first / kernel.panel);
+    int64_t window = kernel.first_block.empty() ? 0 : kernel.first_block[p];
+    int64_t lanes = std::min<int64_t>(kernel.panel, oc_blocks - first) * kChannelBlock;
+    for (int64_t block = window; block < window + kernel.reduce_blocks; ++block)
+      for (int64_t tap = 0; tap < s.kh * s.kw; ++tap)
+        for (int64_t ic = block * kChannelBlock; ic < std::min((block + 1) * kChannelBlock, s.ic); ++ic)
+          for (int64_t oc = first * kChannelBlock; oc < first * kChannelBlock + lanes; ++oc) {
+            bool connected = oc < s.oc && oc / ocg == ic / icg;
+            packed.push_back(
+                connected ? static_cast<float>(
+                                weight.data[static_cast<size_t>((oc * icg + ic % icg) * s.kh * s.kw + tap)])
+                          : 0.0f);
+          }
+  }
+  return packed;
+}
+
+std::vector<float> pack_lanes(const ConvShape& s, const Tensor& weight) {
+  int64_t width = s.ic / s.groups;
+  std::vector<float> packed;
+  for (int64_t block = 0; block < s.oc; block += kChannelBlock)
+    for (int64_t r = 0; r < s.kh; ++r)
+      for (int64_t k = 0; k < width; ++k)
+        for (int64_t tap = r * s.kw; tap < (r + 1) * s.kw; ++tap)
+          for (int64_t oc = block; oc < block + kChannelBlock; ++oc)
+            packed.push_back(oc < s.oc
+                                 ? static_cast<float>(
+                                       weight.data[static_cast<size_t>((oc * width + k) * s.kh * s.kw + tap)])
+                                 : 0.0f);
+  return packed;
+}
+
+// ---- the step
+
+ConvShape conv_shape(const ConvCase& c, const Shape& out) {
+  const Padding pad = resolve_padding(window_of(c.op), c.x.h(), c.x.w());
+  ConvShape s;
+  s.n = c.x.n(), s.ic = c.x.c(), s.ih = c.x.h(), s.iw = c.x.w();
+  s.oc = out.c(), s.oh = out.h(), s.ow = out.w();
+  s.kh = c.op.kernel.h, s.kw = c.op.kernel.w, s.stride_h = c.op.stride.h, s.stride_w = c.op.stride.w;
+  s.dilation_h = c.op.dilation.h, s.dilation_w = c.op.dilation.w, s.pad_top = pad.top, s.pad_left = pad.left;
+  s.groups = c.op.groups;
+  return s;
+}
+
+ConvKernel conv_kernel(const ConvCase& c, const Shape& out) {
+  ConvKernel kernel;
+  kernel.shape = conv_shape(c, out);
+  kernel.algorithm = c.algorithm;
+  kernel.collapsed = collapses(kernel.shape);
+  kernel.pixels = c.pixels, kernel.panel = c.panel, kernel.k_unroll = c.k_unroll;
+  kernel.tiles = balanced_tiles(row_length(kernel.shape), c.pixels);
+  InputWindows windows = input_windows(kernel.shape, c.panel);
+  kernel.reduce_blocks = windows.reduce_blocks, kernel.first_block = windows.first_block;
+  kernel.has_bias = c.op.bias;
+  kernel.epilogue = c.epilogue;
+  return kernel;
+}
+
+View place(StepBatch& batch, const Shape& shape, Layout layout, int64_t misalignment) {
+  View view = batch.place(shape, layout);
+  view.offset += misalignment;
+  return view;
+}
+
+Tensor read(const StepBatch& batch, const View& view) {
+  Tensor tensor({DType::f32, view.shape});
+  const Shape& s = view.shape;
+  for (int64_t n = 0; n < s.n(); ++n)
+    for (int64_t c = 0; c < s.c(); ++c)
+      for (int64_t h = 0; h < s.h(); ++h)
+        for (int64_t w = 0; w < s.w(); ++w) tensor.at(n, c, h, w) = batch.at(view, n, c, h, w);
+  return tensor;
+}
+
+Tensor evaluate(const Conv& op, const Epilogue& epilogue, const std::vector<Tensor>& inputs,
+                const Weights& weights, const Shape& out_shape) {
+  Tensor out({DType::f32, out_shape});
+  op.evaluate(std::vector<const Tensor*>{&inputs[0], &weights.kernel, &weights.bias}, out);
+  std::vector<const Tensor*> operands;
+  for (size_t i = 1; i < inputs.size(); ++i) operands.push_back(&inputs[i]);
+  evaluate_epilogue(epilogue, operands, out);
+  return out;
+}
+
+// The largest sum of the sizes of all that is added up in an element. Activations are left out: none of them
+// stretches differences by more than 1.5.
+double largest_magnitude(const ConvCase& c, std::vector<Tensor> inputs, Weights weights, const Shape& out) {
+  auto absolute = [](Tensor& tensor) {
+    for (double& value : tensor.data) value = std::abs(value);
+  };
+  std::for_each(inputs.begin(), inputs.end(), absolute);
+  absolute(weights.kernel), absolute(weights.bias);
+  Epilogue linear;
+  for (const EpilogueStep& step : c.epilogue)
+    if (step.kind != EpilogueStep::Kind::activation) linear.push_back(step);
+  Tensor sums = evaluate(c.op, linear, inputs, weights, out);
+  return *std::max_element(sums.data.begin(), sums.data.end());
+}
+
+}  // namespace
+
+std::string ConvCase::text() const {
+  return fmt::format(
+      "conv {} -> {} channels, kernel {}x{}, stride {}x{}, dilation {}x{}, padding {} {} {} {}, groups {}, "
+      "{} "
+      "{}x{} unroll {}, layouts {} {}",
+      to_string(x), op.channels, op.kernel.h, op.kernel.w, op.stride.h, op.stride.w, op.dilation.h,
+      op.dilation.w, op.padding.top, op.padding.left, op.padding.bottom, op.padding.right, op.groups,
+      algorithm == ConvAlgorithm::direct ? "direct" : "lanes", pixels, panel, k_unroll, to_string(x_layout),
+      to_string(out_layout));
+}
+
+void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {
+  Weights weights = random_weights(c, seed);
+  const std::vector<TensorType> types{{DType::f32, c.x}, weights.kernel.type, weights.bias.type};
+  const Shape out = std::get<TensorType>(c.op.infer(types)).shape;
+
+  Step step;
+  ConvKernel kernel = conv_kernel(c, out);
+  step.inputs.push_back(place(batch, c.x, c.x_layout, c.misalignment));
+  step.output = place(batch, out, c.out_layout, c.misalignment);
+  for (int i = 0; i < epilogue_operands(c.epilogue); ++i) {
+    if (i == 0 && c.in_place) {
+      step.inputs.push_back(step.output);
+    } else if (c.broadcast_operands) {
+      step.inputs.push_back(batch.place({out.n(), out.c(), 1, 1}, Layout::nchw16c));
+      step.inputs.back().stride_h = step.inputs.back().stride_w = 0;
+    } else {
+      step.inputs.push_back(batch.place(out, c.out_layout));
+    }
+  }
+  step.weights.push_back(batch.place_constants(c.algorithm == ConvAlgorithm::direct
+                                                   ? pack_panels(kernel, weights.kernel)
+                                                   : pack_lanes(kernel.shape, weights.kernel)));
+  if (c.op.bias)
+    step.weights.push_back(
+        batch.place_constants(std::vector<float>(weights.bias.data.begin(), weights.bias.data.end())));
+  step.units = ceil_div(ceil_div(out.c(), kChannelBlock), c.panel) * out.n() * row_count(kernel.shape) *
+               static_cast<int64_t>(kernel.tiles.size());
+  step.kernel = kernel;
+
+  std::vector<Tensor> inputs;
+  for (const View& view : step.inputs) inputs.push_back(read(batch, view));
+  auto expected = std::make_shared<Tensor>(evaluate(c.op, c.epilogue, inputs, weights, out));
+  double terms = static_cast<double>(c.x.c() / c.op.groups * c.op.kernel.h * c.op.kernel.w) +
+                 static_cast<double>(c.epilogue.size());
+  double tolerance = std::numeric_limits<float>::epsilon() * (4 + 1.5 * std::sqrt(terms)) *
+                     std::max(1.0, largest_magnitude(c, inputs, weights, out));
+  batch.add(
+      step, [expected](auto n, auto oc, auto h, auto w) { return expected->at(n, oc, h, w); }, tolerance);
+}
+
+}  // namespace cardinal::testing

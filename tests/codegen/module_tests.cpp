@@ -1,0 +1,331 @@
+// What emit_code and link_shared make of a network: symbols, sections, dependencies, and code that runs.
+#include <fmt/format.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "tests/codegen/loaded_network.h"
+#include "tests/codegen/small_network.h"
+#include "tests/support/compile_and_run.h"
+
+using namespace cardinal;
+using namespace cardinal::testing;
+
+namespace {
+
+// What a program prints; fails the test if it does not succeed.
+std::string output_of(const std::string& command) {
+  std::string text;
+  FILE* pipe = popen(command.c_str(), "r");
+  REQUIRE(pipe);
+  std::array<char, 4096> buffer;
+  while (const size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    text.append(buffer.data(), count);
+  INFO(command << "\n" << text);
+  REQUIRE(pclose(pipe) == 0);
+  return text;
+}
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+std::vector<std::string> lines_with(const std::string& text, const std::string& part) {
+  std::vector<std::string> found;
+  size_t begin = 0;
+  while (begin < text.size()) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string line = text.substr(begin, end - begin);
+    if (line.find(part) != std::string::npos) found.push_back(line);
+    begin = end + 1;
+  }
+  return found;
+}
+
+LoadedNetwork load(const SmallNetwork& network, const std::string& path) {
+  Result<LoadedNetwork> loaded = link_and_load(network.object(), network.image.symbol, path);
+  if (!loaded) FAIL(loaded.error().render(SourceMap()));
+  return *loaded;
+}
+
+bool close(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (!(std::abs(a[i] - b[i]) < 1e-5f)) return false;
+  return true;
+}
+
+std::set<std::string> files_in(const std::string& directory) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    names.insert(entry.path().filename());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("a network computes what the interpreter computes") {
+  const TemporaryDirectory directory;
+  const SmallNetwork network("small");
+  const LoadedNetwork loaded = load(network, directory.file("small.so"));
+  const std::vector<float> output = run(*loaded.model, network.input);
+  REQUIRE(output.size() == 10);
+  REQUIRE(close(output, network.expected_output()));
+}
+
+TEST_CASE("the model table describes the network") {
+  const TemporaryDirectory directory;
+  const SmallNetwork network("small");
+  const LoadedNetwork loaded = load(network, directory.file("small.so"));
+  const cardinal_model& m = *loaded.model;
+  REQUIRE(m.abi_version == CARDINAL_ABI_VERSION);
+  REQUIRE(m.struct_bytes == sizeof(cardinal_model));
+  REQUIRE(std::string(m.name) == "small");
+  REQUIRE(std::string(m.target) == network.plan.target.cpu);
+  REQUIRE(std::string(m.compiler).find("LLVM 22.1") != std::string::npos);
+  REQUIRE(m.required_features == network.plan.target.required_features);
+  REQUIRE(m.input_count == 1);
+  REQUIRE(std::string(m.inputs[0].name) == "x");
+  REQUIRE(m.inputs[0].rank == 4);
+  REQUIRE(m.inputs[0].dims[1] == 3);
+  REQUIRE(m.inputs[0].bytes == 3 * 12 * 12 * 4);
+  REQUIRE(m.output_count == 1);
+  REQUIRE(std::string(m.outputs[0].name) == "y");
+  REQUIRE(m.outputs[0].rank == 2);
+  REQUIRE(m.outputs[0].bytes == 40);
+  REQUIRE(m.step_count == network.plan.steps.size());
+  REQUIRE(m.steps[0].units == network.plan.steps[0].units);
+  REQUIRE(std::string(m.steps[0].name) == network.plan.steps[0].name);
+  REQUIRE(m.weights_bytes == network.image.weights.size() * sizeof(float));
+  REQUIRE(m.weights_file == nullptr);
+  // stem, its batch norm, three 3x3 convolutions, fc with its bias.
+  REQUIRE(m.parameter_count == 3 * 32 * 9 + 4 * 32 + 3 * 32 * 32 * 9 + 32 * 10 + 10);
+  REQUIRE(m.flops > 2 * 144 * (3 * 32 * 9 + 3 * 32 * 32 * 9));
+}
+
+TEST_CASE("the model hash depends on the weights and on the plan, not on the symbol") {
+  const TemporaryDirectory directory;
+  SmallNetwork network("small");
+  const auto hash = [&] { return load(network, directory.file("x.so")).model->model_hash; };
+  const uint64_t original = hash();
+  network.image.symbol = "other";
+  REQUIRE(hash() == original);
+  network.image.weights[5] += 1;
+  REQUIRE(hash() != original);
+  network.image.weights[5] -= 1;
+  network.plan.steps[0].units += 1;
+  REQUIRE(hash() != original);
+}
+
+TEST_CASE("a shared object depends on nothing and exports two symbols") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("small.so");
+  load(SmallNetwork("small"), path);
+  const std::string dynamic = output_of("readelf -dW " + path);
+  REQUIRE(lines_with(dynamic, "(NEEDED)").empty());
+  REQUIRE(lines_with(dynamic, "(TEXTREL)").empty());
+  REQUIRE(lines_with(dynamic, "(SONAME)").size() == 1);
+  REQUIRE(lines_with(dynamic, "soname: [small.so]").size() == 1);
+  const std::string symbols = output_of("readelf --dyn-syms -W " + path);
+  REQUIRE(lines_with(symbols, "GLOBAL").size() == 2);
+  REQUIRE(lines_with(symbols, " small_run").size() == 1);
+  REQUIRE(lines_with(symbols, " small_cardinal_model").size() == 1);
+  const std::string sections = output_of("readelf -SW " + path);
+  for (const char* writable : {" .data ", " .bss ", ".tdata", ".tbss"})
+    REQUIRE(lines_with(sections, writable).empty());
+}
+
+TEST_CASE("weights are page-aligned, read-only and the packed ones") {
+  const TemporaryDirectory directory;
+  const SmallNetwork network("small");
+  const LoadedNetwork loaded = load(network, directory.file("small.so"));
+  const auto address = reinterpret_cast<uintptr_t>(loaded.model->weights);
+  REQUIRE(address % 4096 == 0);
+  REQUIRE(std::memcmp(loaded.model->weights, network.image.weights.data(), loaded.model->weights_bytes) == 0);
+  std::ifstream maps("/proc/self/maps");
+  bool found = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0, end = 0;
+    char permissions[5] = "";
+    REQUIRE(std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, permissions) == 3);
+    if (address < begin || address >= end) continue;
+    found = true;
+    REQUIRE(std::string(permissions) == "r--p");
+  }
+  REQUIRE(found);
+}
+
+TEST_CASE("text forms declare the weights and leave their bytes out") {
+  const SmallNetwork network("small");
+  const auto text = [&](CodeKind kind) {
+    Result<std::string> code = emit_code(network.graph, network.plan, network.image, kind);
+    if (!code) FAIL(code.error().render(SourceMap()));
+    return *code;
+  };
+  const std::string ir = text(CodeKind::llvm_ir);
+  REQUIRE(lines_with(ir, "@small_weights = external hidden constant").size() == 1);
+  REQUIRE(lines_with(ir, "void @small_run(").size() == 1);
+  const std::string assembly = text(CodeKind::assembly);
+  REQUIRE(lines_with(assembly, "\t.quad\tsmall_weights").size() == 1);
+  REQUIRE(lines_with(assembly, "\t.hidden\tsmall_weights").size() == 1);
+  REQUIRE(lines_with(assembly, "small_weights:").empty());
+  REQUIRE(lines_with(assembly, "small_run:").size() == 1);
+}
+
+TEST_CASE("weights kept in a file are not in the object") {
+  const TemporaryDirectory directory;
+  SmallNetwork network("small");
+  const size_t with_weights = network.object().size();
+  network.image.weights_file = "small.weights";
+  REQUIRE(network.object().size() + network.image.weights.size() * sizeof(float) <= with_weights);
+  const LoadedNetwork loaded = load(network, directory.file("small.so"));
+  REQUIRE(loaded.model->weights == nullptr);
+  REQUIRE(std::string(loaded.model->weights_file) == "small.weights");
+  REQUIRE(loaded.model->weights_bytes == network.image.weights.size() * sizeof(float));
+  cardinal_model model = *loaded.model;
+  std::vector<float> storage(network.image.weights.size() + CARDINAL_ALIGNMENT / sizeof(float));
+  void* aligned = storage.data();
+  size_t space = storage.size() * sizeof(float);
+  REQUIRE(std::align(CARDINAL_ALIGNMENT, model.weights_bytes, aligned, space));
+  std::memcpy(aligned, network.image.weights.data(), model.weights_bytes);
+  model.weights = aligned;
+  REQUIRE(close(run(model, network.input), network.expected_output()));
+}
+
+TEST_CASE("equal steps share a kernel") {
+  const SmallNetwork network("small");
+  const Result<std::string> text = emit_code(network.graph, network.plan, network.image, CodeKind::llvm_ir);
+  REQUIRE(text);
+  std::set<std::string> called;
+  for (size_t i = 0; i < network.plan.steps.size(); ++i) {
+    const size_t task = text->find(fmt::format("define internal void @step_{}(", i));
+    REQUIRE(task != std::string::npos);
+    const size_t call = text->find("call void @", task);
+    called.insert(text->substr(call, text->find('(', call) - call));
+  }
+  // first and second are alike.
+  REQUIRE(called.size() == network.plan.steps.size() - 1);
+}
+
+TEST_CASE("output is the same for the same input") {
+  const TemporaryDirectory directory;
+  const std::string first = SmallNetwork("small").object(), second = SmallNetwork("small").object();
+  REQUIRE(first == second);
+  std::filesystem::create_directory(directory.file("a"));
+  std::filesystem::create_directory(directory.file("b"));
+  REQUIRE(link_shared(first, "small", directory.file("a/small.so")));
+  REQUIRE(link_shared(second, "small", directory.file("b/small.so")));
+  REQUIRE(contents(directory.file("a/small.so")) == contents(directory.file("b/small.so")));
+}
+
+TEST_CASE("an executor is given every unit of every larger step, and changes no bit") {
+  const TemporaryDirectory directory;
+  SmallNetwork network("small");
+  for (Step& step : network.plan.steps) step.predicted_us = 100;
+  network.plan.steps[1].predicted_us = 0.1;
+  const LoadedNetwork loaded = load(network, directory.file("small.so"));
+
+  // Ranges of three units, the last first.
+  static std::vector<int64_t> seen;
+  seen.clear();
+  cardinal_executor executor{
+      &seen, [](void* context, int64_t units, cardinal_task task, const cardinal_frame* frame) {
+        static_cast<std::vector<int64_t>*>(context)->push_back(units);
+        for (int64_t end = units; end > 0; end -= 3) task(frame, std::max<int64_t>(0, end - 3), end);
+      }};
+  const std::vector<float> alone = run(*loaded.model, network.input);
+  REQUIRE(seen.empty());
+  const std::vector<float> shared = run(*loaded.model, network.input, &executor);
+  REQUIRE(std::memcmp(alone.data(), shared.data(), alone.size() * sizeof(float)) == 0);
+
+  std::vector<int64_t> expected;
+  for (size_t i = 0; i < network.plan.steps.size(); ++i)
+    if (i != 1 && network.plan.steps[i].units > 1) expected.push_back(network.plan.steps[i].units);
+  REQUIRE(expected.size() > 2);
+  REQUIRE(seen == expected);
+}
+
+TEST_CASE("two networks live in one process") {
+  const TemporaryDirectory directory;
+  const SmallNetwork a("alpha"), b("beta");
+  const LoadedNetwork first = load(a, directory.file("a.so")), second = load(b, directory.file("b.so"));
+  REQUIRE(first.model->run != second.model->run);
+  REQUIRE(close(run(*first.model, a.input), a.expected_output()));
+  REQUIRE(close(run(*second.model, b.input), b.expected_output()));
+}
+
+TEST_CASE("two networks link into one program") {
+  const TemporaryDirectory directory;
+  for (const char* symbol : {"alpha", "beta"}) {
+    const std::string object = SmallNetwork(symbol).object();
+    write_text(directory.file(symbol) + ".o", object);
+  }
+  write_text(directory.file("main.c"), R"(
+    #include <cardinal/abi.h>
+    extern const struct cardinal_model alpha_cardinal_model, beta_cardinal_model;
+    void alpha_run(const struct cardinal_frame*, const struct cardinal_executor*);
+    int main(void) {
+      if (alpha_cardinal_model.run != alpha_run) return 1;
+      if (alpha_cardinal_model.weights == beta_cardinal_model.weights) return 2;
+      return alpha_cardinal_model.model_hash == beta_cardinal_model.model_hash ? 0 : 3;
+    })");
+  output_of(fmt::format("cd {} && {} -I{} -Wall -Werror main.c alpha.o beta.o -o main 2>&1 && ./main",
+                        directory.file("."), C_COMPILER, RUNTIME_INCLUDE));
+}
+
+TEST_CASE("a shared object is written whole or not at all") {
+  const TemporaryDirectory directory;
+  const std::string object = SmallNetwork("small").object();
+  const std::string path = directory.file("small.so");
+
+  SECTION("what is there already is replaced") {
+    write_text(path, "old");
+    REQUIRE(link_shared(object, "small", path));
+    REQUIRE(contents(path).substr(0, 4) == "\177ELF");
+    REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"small.so"});
+  }
+  SECTION("a failing link leaves it alone") {
+    write_text(path, "old");
+    const Status status = link_shared("not an object", "small", path);
+    REQUIRE(!status);
+    REQUIRE(contents(path) == "old");
+    REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"small.so"});
+  }
+  SECTION("code that needs a library is refused") {
+    write_text(directory.file("needs.c"), "double cos(double); double f(double x) { return cos(x); }");
+    output_of(fmt::format("cd {} && {} -fPIC -c needs.c", directory.file("."), C_COMPILER));
+    const Status status = link_shared(contents(directory.file("needs.o")), "small", path);
+    REQUIRE(!status);
+    REQUIRE(status.error().list()[0].message.find("undefined symbol: cos") != std::string::npos);
+    REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"needs.c", "needs.o"});
+  }
+  SECTION("no such directory") {
+    const Status status = link_shared(object, "small", directory.file("missing/small.so"));
+    REQUIRE(!status);
+    REQUIRE(status.error().list()[0].message.find("there is no directory") != std::string::npos);
+    REQUIRE(files_in(directory.file(".")).empty());
+  }
+  SECTION("a directory stands in the way") {
+    std::filesystem::create_directory(path);
+    const Status status = link_shared(object, "small", path);
+    REQUIRE(!status);
+    REQUIRE(status.error().list()[0].message.find("not a regular file") != std::string::npos);
+    REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"small.so"});
+  }
+  SECTION("a place where nobody can write") {
+    const Status status = link_shared(object, "small", "/proc/self/small.so");
+    REQUIRE(!status);
+    REQUIRE(status.error().list()[0].message.find("/proc/self/small.so") != std::string::npos);
+  }
+}

@@ -1,0 +1,199 @@
+// Pointwise, reorder and softmax kernels against their definitions, over layouts, shapes and ways to split
+// the work.
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "tests/codegen/check_on_all_targets.h"
+
+using namespace cardinal;
+using namespace cardinal::testing;
+
+namespace {
+
+std::vector<Layout> layouts_of(const Shape& shape) {
+  if (shape.rank() == 2) return {Layout::nchw, Layout::nchw16c};
+  return {Layout::nchw, Layout::nhwc, Layout::nchw16c};
+}
+
+int64_t pointwise_units(const Shape& shape) {
+  return ceil_div(shape.c(), kChannelBlock) * shape.n() * shape.h();
+}
+
+View broadcast_over_pixels(View view) {
+  view.stride_h = view.stride_w = 0;
+  return view;
+}
+
+}  // namespace
+
+TEST_CASE("reorder copies between all layouts") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout from : layouts_of(shape))
+        for (Layout to : layouts_of(shape)) {
+          Step step;
+          step.inputs = {batch.place(shape, from)};
+          step.output = batch.place(shape, to);
+          const int64_t zero_lanes = step.output.padded ? round_up(shape.c(), kChannelBlock) - shape.c() : 0;
+          step.kernel = ReorderKernel{zero_lanes};
+          step.units = shape.c() * shape.n();
+          const View in = step.inputs[0];
+          batch.add(
+              step, [&batch, in](auto n, auto c, auto h, auto w) { return batch.at(in, n, c, h, w); }, 0,
+              zero_lanes);
+        }
+  });
+}
+
+TEST_CASE("reorder flattens from any layout") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes()) {
+      if (shape.rank() == 2) continue;
+      const Shape flat{shape.n(), shape.c() * shape.h() * shape.w()};
+      for (Layout from : layouts_of(shape))
+        for (Layout to : layouts_of(flat)) {
+          Step step;
+          step.inputs = {batch.place(shape, from)};
+          step.output = batch.place(flat, to);
+          const int64_t zero_lanes = step.output.padded ? round_up(flat.c(), kChannelBlock) - flat.c() : 0;
+          step.kernel = ReorderKernel{zero_lanes};
+          step.units = shape.c() * shape.n();
+          const View in = step.inputs[0];
+          batch.add(
+              step,
+              [&batch, in](auto n, auto i, auto, auto) {
+                const Shape& s = in.shape;
+                return batch.at(in, n, i / (s.h() * s.w()), i / s.w() % s.h(), i % s.w());
+              },
+              0, zero_lanes);
+        }
+    }
+  });
+}
+
+TEST_CASE("reorder writes some lanes of a shared block") {
+  check_on_all_targets([](StepBatch& batch) {
+    // Channels 5 to 12 of a block of 14 whose last two lanes are to be cleared.
+    const Shape whole{2, 14, 3, 21}, part{2, 9, 3, 21};
+    for (Layout from : layouts_of(part)) {
+      Step step;
+      step.inputs = {batch.place(part, from)};
+      step.output = batch.place(whole, Layout::nchw16c);
+      step.output.shape = part;
+      step.output.padded = false;
+      step.output.offset += 5;
+      step.kernel = ReorderKernel{2};
+      step.units = part.c() * part.n();
+      const View in = step.inputs[0];
+      batch.add(
+          step, [&batch, in](auto n, auto c, auto h, auto w) { return batch.at(in, n, c, h, w); }, 0, 2);
+    }
+  });
+}
+
+TEST_CASE("pointwise add, mul and copy with an epilogue in every layout") {
+  check_on_all_targets([](StepBatch& batch) {
+    using Base = PointwiseKernel::Base;
+    using Kind = EpilogueStep::Kind;
+    for (const Shape& shape : test_shapes())
+      for (Layout layout : layouts_of(shape))
+        for (Base base : {Base::copy, Base::add, Base::mul}) {
+          Step step;
+          PointwiseKernel kernel{
+              base, {{Kind::activation, {Activation::Kind::leaky_relu, 0.5}}, {Kind::mul}, {Kind::add}}};
+          const int operands = (base == Base::copy ? 1 : 2) + 2;
+          for (int i = 0; i < operands; ++i) step.inputs.push_back(batch.place(shape, layout));
+          step.output = batch.place(shape, layout);
+          step.kernel = kernel;
+          step.units = pointwise_units(shape);
+          const std::vector<View> in = step.inputs;
+          batch.add(
+              step,
+              [&batch, in, base](auto n, auto c, auto h, auto w) {
+                const auto x = [&](size_t i) { return batch.at(in[i], n, c, h, w); };
+                double value = base == Base::add ? x(0) + x(1) : base == Base::mul ? x(0) * x(1) : x(0);
+                value = value > 0 ? value : 0.5 * value;
+                return value * x(in.size() - 2) + x(in.size() - 1);
+              },
+              1e-5);
+        }
+  });
+}
+
+TEST_CASE("pointwise between different layouts of vector channels, in place, and over a broadcast operand") {
+  check_on_all_targets([](StepBatch& batch) {
+    using Kind = EpilogueStep::Kind;
+    for (const Shape& shape : test_shapes()) {
+      if (shape.rank() == 2) continue;
+      const Shape channels{shape.n(), shape.c(), 1, 1};
+      for (Layout layout : {Layout::nhwc, Layout::nchw16c}) {
+        Step step;
+        step.output = batch.place(shape, Layout::nchw16c);
+        step.inputs = {step.output, batch.place(shape, layout),
+                       broadcast_over_pixels(batch.place(channels, Layout::nchw16c))};
+        step.kernel = PointwiseKernel{PointwiseKernel::Base::add,
+                                      {{Kind::mul}, {Kind::activation, {Activation::Kind::relu}}}};
+        step.units = pointwise_units(shape);
+        const std::vector<View> in = step.inputs;
+        batch.add(
+            step,
+            [&batch, in](auto n, auto c, auto h, auto w) {
+              const double sum = batch.at(in[0], n, c, h, w) + batch.at(in[1], n, c, h, w);
+              return std::max(0.0, sum * batch.at(in[2], n, c, 0, 0));
+            },
+            1e-5);
+      }
+    }
+  });
+}
+
+TEST_CASE("pointwise scales and shifts each channel") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout layout : layouts_of(shape)) {
+        std::vector<float> scale, shift;
+        for (int64_t c = 0; c < shape.c(); ++c) {
+          scale.push_back(0.5f + 0.25f * static_cast<float>(c % 7));
+          shift.push_back(static_cast<float>(c % 5) - 2);
+        }
+        Step step;
+        step.inputs = {batch.place(shape, layout)};
+        step.output = batch.place(shape, layout);
+        step.weights = {batch.place_constants(scale), batch.place_constants(shift)};
+        step.kernel = PointwiseKernel{PointwiseKernel::Base::affine, {}};
+        step.units = pointwise_units(shape);
+        const View in = step.inputs[0];
+        batch.add(
+            step,
+            [&batch, in, scale, shift](auto n, auto c, auto h, auto w) {
+              return batch.at(in, n, c, h, w) * scale[static_cast<size_t>(c)] + shift[static_cast<size_t>(c)];
+            },
+            1e-5);
+      }
+  });
+}
+
+TEST_CASE("softmax over channels, also in place") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout layout : layouts_of(shape)) {
+        if (shape.rank() == 4 && layout == Layout::nchw && shape.h() * shape.w() > 1) continue;
+        for (bool in_place : {false, true}) {
+          Step step;
+          step.inputs = {batch.place(shape, layout)};
+          step.output = in_place ? step.inputs[0] : batch.place(shape, layout);
+          step.kernel = SoftmaxKernel{};
+          step.units = shape.n() * shape.h() * shape.w();
+          const View in = step.inputs[0];
+          batch.add(
+              step,
+              [&batch, in](auto n, auto c, auto h, auto w) {
+                double sum = 0;
+                for (int64_t i = 0; i < in.shape.c(); ++i) sum += std::exp(batch.at(in, n, i, h, w));
+                return std::exp(batch.at(in, n, c, h, w)) / sum;
+              },
+              1e-6);
+        }
+      }
+  });
+}

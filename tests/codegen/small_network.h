@@ -1,0 +1,31 @@
+// A small network with a residual block, compiled as far as a test wants.
+#pragma once
+
+#include <cardinal/abi.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "codegen/codegen.h"
+#include "ir/weights.h"
+
+namespace cardinal::testing {
+
+struct SmallNetwork {
+  explicit SmallNetwork(const std::string& symbol);
+  std::string object() const;                  // fails the test if there is none
+  std::vector<float> expected_output() const;  // by the interpreter
+
+  Graph graph;  // through the pipeline
+  Plan plan;
+  NetworkImage image;
+  std::unique_ptr<WeightStore> weights;
+  std::vector<float> input;
+};
+
+// Runs a network with one input and one output.
+std::vector<float> run(const cardinal_model&, const std::vector<float>& input,
+                       const cardinal_executor* executor = nullptr);
+
+}  // namespace cardinal::testing

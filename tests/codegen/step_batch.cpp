@@ -1,0 +1,138 @@
+#include "tests/codegen/step_batch.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+
+#include "codegen/codegen.h"
+#include "tests/codegen/loaded_network.h"
+#include "tests/support/compile_and_run.h"
+
+namespace cardinal::testing {
+
+namespace {
+
+constexpr int64_t kGuardFloats = 16;
+
+size_t offset_of(const View& view, int64_t n, int64_t c, int64_t h, int64_t w) {
+  return static_cast<size_t>(view.offset + n * view.stride_n + c / kChannelBlock * view.stride_block +
+                             c % kChannelBlock * view.stride_c + h * view.stride_h + w * view.stride_w);
+}
+
+struct Free {
+  void operator()(float* p) const { std::free(p); }
+};
+using AlignedFloats = std::unique_ptr<float[], Free>;
+
+AlignedFloats aligned_copy(const std::vector<float>& values) {
+  const size_t bytes = (values.size() * sizeof(float) / CARDINAL_ALIGNMENT + 1) * CARDINAL_ALIGNMENT;
+  AlignedFloats copy(static_cast<float*>(std::aligned_alloc(CARDINAL_ALIGNMENT, bytes)));
+  std::memcpy(copy.get(), values.data(), values.size() * sizeof(float));
+  return copy;
+}
+
+}  // namespace
+
+StepBatch::StepBatch(Target target) { plan_.target = std::move(target); }
+
+View StepBatch::place(const Shape& shape, Layout layout) {
+  View view = make_view(Space::workspace, 0, static_cast<int64_t>(memory_.size()), shape, layout);
+  std::mt19937 random(static_cast<uint32_t>(memory_.size()));
+  std::uniform_real_distribution<float> values(-2, 2);
+  const int64_t floats = round_up(view_elements(shape, layout), kGuardFloats) + kGuardFloats;
+  for (int64_t i = 0; i < floats; ++i) memory_.push_back(values(random));
+  plan_.workspace_floats = static_cast<int64_t>(memory_.size());
+  return view;
+}
+
+PackedWeight StepBatch::place_constants(const std::vector<float>& values) {
+  PackedWeight weight;
+  weight.offset = static_cast<int64_t>(weights_.size());
+  weight.floats = round_up(static_cast<int64_t>(values.size()), kChannelBlock);
+  weights_.insert(weights_.end(), values.begin(), values.end());
+  weights_.resize(static_cast<size_t>(weight.offset + weight.floats), 0.0f);
+  plan_.weights_floats = static_cast<int64_t>(weights_.size());
+  return weight;
+}
+
+double StepBatch::at(const View& view, int64_t n, int64_t c, int64_t h, int64_t w) const {
+  return memory_[offset_of(view, n, c, h, w)];
+}
+
+void StepBatch::add(Step step, Reference reference, double tolerance, int64_t zero_lanes) {
+  step.name = fmt::format("step {} {}", plan_.steps.size(), kernel_name(step.kernel));
+  plan_.steps.push_back(std::move(step));
+  cases_.push_back({std::move(reference), tolerance, zero_lanes});
+}
+
+std::string StepBatch::check() const {
+  Graph graph;
+  graph.name = "batch";
+  graph.add(Output{}, {graph.add(Input{DType::f32, Shape{1, 1}}, {}, "x")}, "y");
+  const Result<std::string> object = emit_code(graph, plan_, {"batch", "", weights_}, CodeKind::object);
+  if (!object) return object.error().render(SourceMap());
+  const TemporaryDirectory directory;
+  const Result<LoadedNetwork> network = link_and_load(*object, "batch", directory.file("batch.so"));
+  if (!network) return network.error().render(SourceMap());
+
+  for (size_t i = 0; i < plan_.steps.size(); ++i) {
+    const cardinal_step& step = network->model->steps[i];
+    std::vector<float> first;
+    for (int64_t grain : {step.units, int64_t{1}, int64_t{7}}) {
+      const AlignedFloats memory = aligned_copy(memory_);
+      const cardinal_frame frame{nullptr, nullptr, network->model->weights, memory.get()};
+      for (int64_t begin = 0; begin < step.units; begin += grain)
+        step.task(&frame, begin, std::min(begin + grain, step.units));
+      const std::vector<float> after(memory.get(), memory.get() + memory_.size());
+      const std::string problem = check_step(i, after);
+      if (!problem.empty()) return fmt::format("{}, {} units at a time: {}", step.name, grain, problem);
+      if (first.empty()) first = after;
+      if (std::memcmp(first.data(), after.data(), after.size() * sizeof(float)) != 0)
+        return fmt::format("{}: {} units at a time give other bits than all at once", step.name, grain);
+    }
+  }
+  return "";
+}
+
+std::string StepBatch::check_step(size_t i, const std::vector<float>& after) const {
+  const View& out = plan_.steps[i].output;
+  const Case& expected = cases_[i];
+  std::vector<bool> may_change(memory_.size());
+  const int64_t channels = out.shape.c();
+  const int64_t lanes = out.padded ? round_up(channels, kChannelBlock) : channels + expected.zero_lanes;
+  for (int64_t n = 0; n < out.shape.n(); ++n)
+    for (int64_t c = 0; c < lanes; ++c)
+      for (int64_t h = 0; h < out.shape.h(); ++h)
+        for (int64_t w = 0; w < out.shape.w(); ++w) {
+          const size_t place = offset_of(out, n, c, h, w);
+          may_change[place] = true;
+          const bool is_pad = c >= channels;
+          if (is_pad && c >= channels + expected.zero_lanes) {
+            if (!std::isfinite(after[place]))
+              return fmt::format("pad lane {} of {} is not finite", c, to_string(out.shape));
+            continue;
+          }
+          const double wanted = is_pad ? 0 : expected.reference(n, c, h, w);
+          if (!(std::abs(after[place] - wanted) <= expected.tolerance))
+            return fmt::format("element ({}, {}, {}, {}) of {} is {}, expected {}", n, c, h, w,
+                               to_string(out.shape), after[place], wanted);
+        }
+  for (size_t place = 0; place < after.size(); ++place)
+    if (!may_change[place] && after[place] != memory_[place])
+      return fmt::format("writes float {}, which is not part of its output {} at {}", place,
+                         to_string(out.shape), out.offset);
+  return "";
+}
+
+std::vector<Shape> test_shapes() {
+  return {Shape{1, 1, 1, 1},   Shape{1, 16, 4, 4},  Shape{2, 5, 3, 7},  Shape{1, 3, 5, 33},
+          Shape{1, 35, 9, 19}, Shape{3, 48, 1, 17}, Shape{2, 33, 6, 6}, Shape{1, 1, 16, 16},
+          Shape{2, 17},        Shape{1, 100}};
+}
+
+}  // namespace cardinal::testing

@@ -1,0 +1,50 @@
+// Hand-built steps over views of one memory: compiled together, run one by one, and compared with a reference
+// element by element. Whatever a step has no business writing must stay as it was.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "passes/plan.h"
+
+namespace cardinal::testing {
+
+// The value of output element (n, c, h, w), from the contents of memory before the step.
+using Reference = std::function<double(int64_t n, int64_t c, int64_t h, int64_t w)>;
+
+class StepBatch {
+ public:
+  explicit StepBatch(Target target);
+
+  // A view of fresh memory with random contents in [-2, 2).
+  View place(const Shape&, Layout);
+  // Constants of one value a channel, packed as kernels expect them.
+  PackedWeight place_constants(const std::vector<float>& values);
+  // The element of a view before any step has run.
+  double at(const View&, int64_t n, int64_t c, int64_t h, int64_t w) const;
+
+  // `zero_lanes` channels after the last must become 0.
+  void add(Step step, Reference reference, double tolerance = 0, int64_t zero_lanes = 0);
+
+  // Compiles all steps into one network and checks each, its units taken all at once, one by one, and seven
+  // at a time, which must give the same bits. Returns what is wrong, or "".
+  std::string check() const;
+
+ private:
+  struct Case {
+    Reference reference;
+    double tolerance;
+    int64_t zero_lanes;
+  };
+  std::string check_step(size_t i, const std::vector<float>& after) const;
+
+  Plan plan_;
+  std::vector<Case> cases_;
+  std::vector<float> memory_, weights_;
+};
+
+// Shapes that kernels of all kinds are tried on: one pixel, partial and whole blocks, several images, rank 2.
+std::vector<Shape> test_shapes();
+
+}  // namespace cardinal::testing

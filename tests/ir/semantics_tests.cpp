@@ -1,0 +1,211 @@
+// Reference semantics against small values worked out by hand or taken from PyTorch.
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "tests/ir/fixtures.h"
+
+using namespace cardinal;
+using namespace cardinal::testing;
+
+namespace {
+
+void check_close(const Tensor& actual, const std::vector<double>& expected) {
+  REQUIRE(actual.data.size() == expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(i);
+    CHECK(actual.data[i] == Approx(expected[i]).margin(1e-12));
+  }
+}
+
+// A convolution by its definition, one output element at a time.
+double conv_element(const Conv& conv, const Tensor& x, const Tensor& w, std::array<int64_t, 4> at) {
+  auto [n, oc, oh, ow] = at;
+  int64_t group_in = x.type.shape.c() / conv.groups, group = oc / (conv.channels / conv.groups);
+  double sum = 0;
+  for (int64_t ic = 0; ic < group_in; ++ic)
+    for (int64_t kh = 0; kh < conv.kernel.h; ++kh)
+      for (int64_t kw = 0; kw < conv.kernel.w; ++kw) {
+        int64_t h = oh * conv.stride.h + kh * conv.dilation.h - conv.padding.top;
+        int64_t v = ow * conv.stride.w + kw * conv.dilation.w - conv.padding.left;
+        if (h < 0 || h >= x.type.shape.h() || v < 0 || v >= x.type.shape.w()) continue;
+        sum += x.at(n, group * group_in + ic, h, v) * w.at(oc, ic, kh, kw);
+      }
+  return sum;
+}
+
+Tensor wavy(Shape shape, double frequency) {
+  Tensor out = counting(shape);
+  for (double& v : out.data) v = std::sin(frequency * v + 0.3);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("value: conv: a 3x3 sum over a padded 3x3 image", "[semantics]") {
+  Conv op;
+  op.channels = 1;
+  op.kernel = {3, 3};
+  op.bias = true;
+  Tensor ones = tensor({1, 1, 3, 3}, std::vector<double>(9, 1));
+  check_close(run_op(op, {counting({1, 1, 3, 3}), ones, tensor({1}, {0.5})}),
+              {8.5, 15.5, 12.5, 21.5, 36.5, 27.5, 20.5, 33.5, 24.5});
+  op.stride = {2, 2};
+  check_close(run_op(op, {counting({1, 1, 3, 3}), ones, tensor({1}, {0.5})}), {8.5, 12.5, 20.5, 24.5});
+}
+
+TEST_CASE("value: conv: cross-correlation, the kernel is not flipped", "[semantics]") {
+  Conv op;
+  op.channels = 1;
+  op.kernel = {1, 3};
+  op.padding = {};
+  check_close(run_op(op, {counting({1, 1, 1, 4}), tensor({1, 1, 1, 3}, {1, 10, 100})}), {210, 321});
+}
+
+TEST_CASE("value: conv: groups see their own channels", "[semantics]") {
+  Conv op;
+  op.channels = 2;
+  op.kernel = {1, 1};
+  op.groups = 2;
+  check_close(run_op(op, {tensor({1, 4, 1, 1}, {1, 2, 3, 4}), tensor({2, 2, 1, 1}, {1, 10, 1, 10})}),
+              {21, 43});
+}
+
+TEST_CASE("value: conv: blocking agrees with the definition", "[semantics]") {
+  Conv op;
+  op.channels = 6;
+  op.kernel = {3, 2};
+  op.stride = {2, 1};
+  op.dilation = {1, 3};
+  op.padding = {Padding::Mode::explicit_, 2, 1, 0, 3};
+  // Taps per group 34 * 6 and 18 * 29 pixels: neither fills its blocks evenly.
+  op.groups = GENERATE(1, 2);
+  Tensor x = wavy({2, 34, 36, 28}, 0.7), w = wavy({6, 34 / op.groups, 3, 2}, 1.3);
+  Tensor out = run_op(op, {x, w});
+  const Shape& shape = out.type.shape;
+  REQUIRE(shape == Shape{2, 6, 18, 29});
+  double worst = 0;
+  for (int64_t n = 0; n < shape.n(); ++n)
+    for (int64_t c = 0; c < shape.c(); ++c)
+      for (int64_t h = 0; h < shape.h(); ++h)
+        for (int64_t v = 0; v < shape.w(); ++v)
+          worst = std::max(worst, std::abs(out.at(n, c, h, v) - conv_element(op, x, w, {n, c, h, v})));
+  CHECK(worst < 1e-12);
+}
+
+TEST_CASE("value: linear", "[semantics]") {
+  Linear op;
+  op.channels = 2;
+  check_close(run_op(op, {tensor({2, 3}, {1, 2, 3, 4, 5, 6}), tensor({2, 3}, {1, 0, -1, 1, 1, 1}),
+                          tensor({2}, {0, 10})}),
+              {-2, 16, -2, 25});
+}
+
+TEST_CASE("value: batch_norm and its folded forms agree", "[semantics]") {
+  Tensor gamma = tensor({2}, {2, 3}), beta = tensor({2}, {1, -1}), mean = tensor({2}, {1, 2});
+  Tensor variance = tensor({2}, {3, 15}), x = tensor({1, 2, 1, 2}, {1, 3, 2, 10});
+  check_close(run_op(BatchNorm{1.0}, {x, gamma, beta, mean, variance}), {1, 3, -1, 5});
+  Tensor scale = run_op(FoldScale{1.0}, {gamma, variance});
+  check_close(scale, {1, 0.75});
+  check_close(run_op(FoldScale{1.0}, {gamma, variance, tensor({2, 2}, {1, 2, 4, 8})}), {1, 2, 3, 6});
+  Tensor shift = run_op(FoldShift{1.0}, {gamma, beta, mean, variance});
+  check_close(shift, {0, -2.5});
+  check_close(run_op(FoldShift{1.0}, {gamma, beta, mean, variance, tensor({2}, {1, 4})}), {1, 0.5});
+  check_close(run_op(ChannelAffine{}, {x, scale, shift}), {1, 3, -1, 5});
+  check_close(run_op(BatchNorm{1.0}, {tensor({1, 2}, {3, 10}), gamma, beta, mean, variance}), {3, 5});
+}
+
+TEST_CASE("value: activations", "[semantics]") {
+  // torch.nn.functional's values at -4, -1, 0, 0.5, 7 in float64.
+  const Tensor x = tensor({1, 5}, {-4, -1, 0, 0.5, 7});
+  check_close(run_op(Relu{}, {x}), {0, 0, 0, 0.5, 7});
+  check_close(run_op(Relu6{}, {x}), {0, 0, 0, 0.5, 6});
+  check_close(run_op(LeakyRelu{0.1}, {x}), {-0.4, -0.1, 0, 0.5, 7});
+  check_close(run_op(Sigmoid{}, {x}),
+              {0.01798620996209156, 0.2689414213699951, 0.5, 0.6224593312018546, 0.9990889488055994});
+  check_close(run_op(Tanh{}, {x}),
+              {-0.999329299739067, -0.7615941559557649, 0, 0.46211715726000973, 0.9999983369439447});
+  check_close(run_op(Silu{}, {x}),
+              {-0.07194483984836625, -0.2689414213699951, 0, 0.3112296656009273, 6.993622641639196});
+  check_close(run_op(Hardswish{}, {x}), {0, -1.0 / 3, 0, 1.75 / 6, 7});
+  check_close(run_op(Hardsigmoid{}, {x}), {0, 1.0 / 3, 0.5, 3.5 / 6, 1});
+  check_close(run_op(Gelu{}, {x}),
+              {-0.0001266849673324416, -0.15865525393145707, 0, 0.34573123063700656, 6.999999999991041});
+}
+
+TEST_CASE("value: activations pass NaN on", "[semantics]") {
+  for (const OpInfo& info : op_table()) {
+    OpAttrs op = make_op(info);
+    std::optional<Activation> activation = activation_of(op);
+    if (!activation) continue;
+    CAPTURE(info.name);
+    CHECK(std::isnan(evaluate(*activation, std::nan(""))));
+  }
+}
+
+TEST_CASE("value: add and mul", "[semantics]") {
+  Tensor x = counting({1, 2, 1, 2}), per_channel = tensor({1, 2, 1, 1}, {10, 100});
+  check_close(run_op(Add{}, {x, x}), {0, 2, 4, 6});
+  check_close(run_op(Add{}, {x, per_channel}), {10, 11, 102, 103});
+  check_close(run_op(Mul{}, {per_channel, x}), {0, 10, 200, 300});
+}
+
+TEST_CASE("value: epilogue steps apply in order", "[semantics]") {
+  Conv op;
+  op.channels = 1;
+  op.kernel = {1, 1};
+  op.epilogue = {{EpilogueStep::Kind::add, {}},
+                 {EpilogueStep::Kind::activation, {Activation::Kind::relu}},
+                 {EpilogueStep::Kind::mul, {}}};
+  Tensor x = tensor({1, 1, 1, 3}, {-1, 2, 3}), w = tensor({1, 1, 1, 1}, {2});
+  check_close(run_op(op, {x, w, tensor({1, 1, 1, 3}, {1, 1, -10}), tensor({1, 1, 1, 1}, {3})}), {0, 15, 0});
+  TensorType types[]{x.type, w.type, x.type, w.type};
+  // Three elements: one multiply-add and three epilogue steps each.
+  CHECK(flops(op, types, x.type) == 3 * (2 + 3));
+}
+
+TEST_CASE("value: max_pool ignores padding", "[semantics]") {
+  MaxPool op;
+  op.kernel = {2, 2};
+  op.stride = {2, 2};
+  op.padding = {Padding::Mode::explicit_, 1, 1, 1, 1};
+  Tensor x = counting({1, 1, 2, 2});
+  for (double& v : x.data) v -= 10;
+  check_close(run_op(op, {x}), {-10, -9, -8, -7});
+  op = {};
+  op.kernel = {2, 2};
+  op.dilation = {1, 2};
+  op.stride = {1, 1};
+  check_close(run_op(op, {counting({1, 1, 3, 3})}), {5, 8});
+}
+
+TEST_CASE("value: avg_pool divides as PyTorch does", "[semantics]") {
+  // torch.nn.functional.avg_pool2d(arange(25).view(1, 1, 5, 5), 3, 2, 1, ceil_mode, count_include_pad)
+  AvgPool op;
+  op.kernel = {3, 3};
+  op.stride = {2, 2};
+  op.padding = {Padding::Mode::explicit_, 1, 1, 1, 1};
+  Tensor x = counting({1, 1, 5, 5});
+  std::vector<double> with_padding, without_padding{3, 4.5, 6, 10.5, 12, 13.5, 18, 19.5, 21};
+  const double areas[]{4, 6, 4, 6, 9, 6, 4, 6, 4};
+  for (size_t i = 0; i < 9; ++i) with_padding.push_back(without_padding[i] * areas[i] / 9);
+  check_close(run_op(op, {x}), with_padding);
+  op.count_include_pad = false;
+  check_close(run_op(op, {x}), without_padding);
+  // A window that ceil_mode lets hang over the end counts its 2 columns there, not its 3.
+  AvgPool hanging;
+  hanging.kernel = {1, 3};
+  hanging.stride = {1, 2};
+  hanging.ceil_mode = true;
+  check_close(run_op(hanging, {counting({1, 1, 1, 4})}), {1, 2.5});
+}
+
+TEST_CASE("value: global_avg_pool, concat, flatten, softmax", "[semantics]") {
+  Tensor x = counting({2, 2, 1, 2});
+  check_close(run_op(GlobalAvgPool{}, {x}), {0.5, 2.5, 4.5, 6.5});
+  check_close(run_op(Concat{}, {x, tensor({2, 1, 1, 2}, {10, 11, 12, 13})}),
+              {0, 1, 2, 3, 10, 11, 4, 5, 6, 7, 12, 13});
+  check_close(run_op(Flatten{}, {x}), x.data);
+  double e = std::exp(1);
+  check_close(run_op(Softmax{}, {tensor({2, 2}, {1000, 1001, 5, 5})}), {1 / (1 + e), e / (1 + e), 0.5, 0.5});
+  check_close(run_op(Softmax{}, {tensor({1, 2, 1, 2}, {1, 5, 2, 5})}), {1 / (1 + e), 0.5, e / (1 + e), 0.5});
+}

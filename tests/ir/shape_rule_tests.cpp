@@ -1,0 +1,211 @@
+#include <catch2/catch.hpp>
+
+#include "tests/ir/fixtures.h"
+
+using namespace cardinal;
+using namespace cardinal::testing;
+
+namespace {
+
+Conv conv(int64_t channels, Pair kernel) {
+  Conv op;
+  op.channels = channels;
+  op.kernel = kernel;
+  return op;
+}
+
+MaxPool max_pool(Pair kernel, Pair stride = {0, 0}, int64_t padding = 0) {
+  MaxPool op;
+  op.kernel = kernel;
+  op.stride = stride;
+  op.padding = {Padding::Mode::explicit_, padding, padding, padding, padding};
+  return op;
+}
+
+EpilogueStep step(EpilogueStep::Kind kind) { return {kind, {}}; }
+
+}  // namespace
+
+TEST_CASE("shape: boundary ops", "[shape]") {
+  CHECK(inferred(Input{DType::f32, {1, 3, 8, 8}}, {}) == "f32[1, 3, 8, 8]");
+  CHECK(inferred(Input{DType::f16, {1, 3, 8, 8}}, {}) == "inputs must be f32, got f16");
+  CHECK(inferred(Input{DType::f32, {3, 8, 8}}, {}) ==
+        "an input must be [N, C, H, W] or [N, C], got [3, 8, 8]");
+  CHECK(inferred(Input{DType::f32, {1, 8}, Layout::nhwc}, {}) ==
+        "layout nhwc needs a rank-4 input, got [1, 8]");
+  CHECK(inferred(Input{DType::f32, {1, 0}}, {}) ==
+        "shape [1, 0] has a dimension of 0; every dimension must be at least 1");
+  CHECK(inferred(Weight{{}, Role::bias}, {}) == "a weight must have at least one dimension, got []");
+  CHECK(inferred(Weight{{8, 4, 3, 3}, Role::kernel}, {}) == "f32[8, 4, 3, 3]");
+  CHECK(inferred(Output{}, {{1, 8}}) == "f32[1, 8]");
+  CHECK(inferred(Output{}, {{8}}) == "an output must be [N, C, H, W] or [N, C], got [8]");
+  CHECK(inferred(Output{Layout::nhwc}, {{1, 8}}) == "layout nhwc needs a rank-4 output, got [1, 8]");
+  CHECK(inferred(Input{DType::f32, {1, 3}}, {{1, 3}}) == "input takes 0 operands, got 1");
+}
+
+TEST_CASE("shape: conv: result shapes", "[shape]") {
+  Conv stem = conv(64, {7, 7});
+  stem.stride = {2, 2};
+  CHECK(inferred(stem, {{1, 3, 224, 224}, {64, 3, 7, 7}}) == "f32[1, 64, 112, 112]");
+  Conv grouped = conv(128, {3, 3});
+  grouped.groups = 32;
+  grouped.bias = true;
+  CHECK(inferred(grouped, {{2, 128, 56, 40}, {128, 4, 3, 3}, {128}}) == "f32[2, 128, 56, 40]");
+  Conv uneven = conv(8, {3, 1});
+  uneven.padding = {Padding::Mode::explicit_, 1, 2, 0, 3};
+  uneven.dilation = {2, 1};
+  CHECK(inferred(uneven, {{1, 4, 9, 7}, {8, 4, 3, 1}}) == "f32[1, 8, 6, 12]");
+  CHECK(inferred_written(stem, {{1, 3, 224, 224}}) == "f32[1, 64, 112, 112]");
+}
+
+TEST_CASE("shape: conv: what it refuses", "[shape]") {
+  const Shape x{1, 96, 8, 8};
+  Conv op = conv(72, {3, 3});
+  op.groups = 36;
+  CHECK(inferred_written(op, {x}) == "96 input channels are not divisible by groups=36");
+  op.groups = 48;
+  CHECK(inferred_written(op, {x}) == "72 output channels are not divisible by groups=48");
+  op.groups = 0;
+  CHECK(inferred_written(op, {x}) == "groups must be at least 1, got 0");
+  CHECK(inferred_written(conv(0, {3, 3}), {x}) == "channels must be at least 1, got 0");
+  CHECK(inferred_written(conv(8, {0, 3}), {x}) == "kernel must be at least 1, got 0");
+  CHECK(inferred_written(conv(8, {3, 3}), {{1, 96}}) == "conv needs an input [N, C, H, W], got f32[1, 96]");
+  CHECK(inferred_written(conv(kMaxDim + 1, {1, 1}), {x}) ==
+        "the result's shape [1, 16777217, 8, 8] has a dimension of 16777217; at most 16777216 is supported");
+  CHECK(inferred(conv(8, {3, 3}), {x, {8, 96, 3, 5}}) ==
+        "weight must be [8, 96, 3, 3], got f32[8, 96, 3, 5]");
+  CHECK(inferred(conv(8, {3, 3}), {x}) == "conv takes 2 operands, got 1");
+  CHECK(inferred(conv(8, {3, 3}), {}) == "conv takes 1 operand, got 0");
+  Conv biased = conv(8, {3, 3});
+  biased.bias = true;
+  CHECK(inferred(biased, {x, {8, 96, 3, 3}, {9}}) == "bias must be [8], got f32[9]");
+}
+
+TEST_CASE("shape: conv: windows that do not fit", "[shape]") {
+  const Shape x{1, 4, 5, 6};
+  Conv op = conv(8, {7, 7});
+  op.padding = {};
+  CHECK(inferred_written(op, {x}) ==
+        "kernel 7x7 is larger than the padded input 5x6 (input 5x6 plus padding 0x0)");
+  op.kernel = {3, 3};
+  op.dilation = {3, 3};
+  CHECK(inferred_written(op, {x}) ==
+        "kernel 3x3 with dilation 3x3 reaches over 7x7, which is larger than the padded input 5x6 (input 5x6 "
+        "plus "
+        "padding 0x0)");
+  op = conv(8, {3, 3});
+  op.stride = {1, 0};
+  CHECK(inferred_written(op, {x}) == "stride must be at least 1, got 0");
+  op.stride = {1, 1};
+  op.dilation = {-1, 1};
+  CHECK(inferred_written(op, {x}) == "dilation must be at least 1, got -1");
+  op.dilation = {1, 1};
+  op.padding = {Padding::Mode::explicit_, 0, -2, 0, 0};
+  CHECK(inferred_written(op, {x}) == "padding must be at least 0, got -2");
+  op.padding = {Padding::Mode::explicit_, 0, 0, 0, int64_t{1} << 62};
+  CHECK(inferred_written(op, {x}) == "padding must be at most 16777216, got 4611686018427387904");
+}
+
+TEST_CASE("shape: errors name the attribute or the operand they are about", "[shape]") {
+  Conv op = conv(72, {3, 3});
+  op.groups = 36;
+  std::vector<TensorType> x{{DType::f32, {1, 96, 8, 8}}};
+  Inferred refused = infer_written(op, x);
+  CHECK(std::get<OpError>(refused).field == "groups");
+  op.groups = 1;
+  x.push_back({DType::f32, {1}});
+  refused = infer(op, x);
+  CHECK(std::get<OpError>(refused).operand == 1);
+}
+
+TEST_CASE("shape: epilogues take operands of the result's shape", "[shape]") {
+  Conv op = conv(8, {1, 1});
+  op.epilogue = {step(EpilogueStep::Kind::add), step(EpilogueStep::Kind::mul),
+                 step(EpilogueStep::Kind::activation)};
+  const Shape x{2, 4, 5, 5}, w{8, 4, 1, 1};
+  CHECK(inferred(op, {x, w, {2, 8, 5, 5}, {2, 8, 1, 1}}) == "f32[2, 8, 5, 5]");
+  CHECK(inferred(op, {x, w, {2, 8, 5, 5}}) == "conv takes 4 operands, got 3");
+  CHECK(inferred(op, {x, w, {2, 8, 5, 5}, {1, 8, 1, 1}}) ==
+        "an epilogue operand must be f32[2, 8, 5, 5] or [N, C, 1, 1], got f32[1, 8, 1, 1]");
+}
+
+TEST_CASE("shape: linear", "[shape]") {
+  Linear op;
+  op.channels = 10;
+  CHECK(inferred(op, {{2, 64}, {10, 64}, {10}}) == "f32[2, 10]");
+  CHECK(inferred_written(op, {{2, 64, 1, 1}}) ==
+        "linear needs an input [N, C], got f32[2, 64, 1, 1]; flatten it first");
+  CHECK(inferred(op, {{2, 64}, {64, 10}, {10}}) == "weight must be [10, 64], got f32[64, 10]");
+  op.bias = false;
+  CHECK(inferred(op, {{2, 64}, {10, 64}}) == "f32[2, 10]");
+  op.channels = -1;
+  CHECK(inferred_written(op, {{2, 64}}) == "channels must be at least 1, got -1");
+}
+
+TEST_CASE("shape: norms and what folding leaves", "[shape]") {
+  CHECK(inferred_written(BatchNorm{}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred_written(BatchNorm{}, {{2, 8}}) == "f32[2, 8]");
+  CHECK(inferred_written(BatchNorm{-1.0}, {{2, 8}}) == "eps must not be negative, got -1");
+  CHECK(inferred_written(BatchNorm{}, {{8}}) ==
+        "batch_norm needs an input [N, C, H, W] or [N, C], got f32[8]");
+  CHECK(inferred(BatchNorm{}, {{2, 8}, {8}, {8}, {7}, {8}}) == "running_mean must be [8], got f32[7]");
+  CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {8}, {8}}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {8}, {4}}) ==
+        "operand 2 must be [8], one value for each of 8 channels, got f32[4]");
+  CHECK(inferred(FoldScale{}, {{8}, {8}}) == "f32[8]");
+  CHECK(inferred(FoldScale{}, {{8}, {8}, {8, 4, 3, 3}}) == "f32[8, 4, 3, 3]");
+  CHECK(inferred(FoldScale{}, {{8}, {8}, {4, 8, 3, 3}}) ==
+        "the scaled weights must have 8 as their first dimension, got f32[4, 8, 3, 3]");
+  CHECK(inferred(FoldShift{}, {{8}, {8}, {8}, {8}}) == "f32[8]");
+  CHECK(inferred(FoldShift{}, {{8}, {8}, {8}, {8}, {9}}) ==
+        "operand 4 must be [8], one value for each of 8 channels, got f32[9]");
+  CHECK(inferred(FoldShift{}, {{8, 1}, {8}, {8}, {8}}) == "operand 0 must be [C], got f32[8, 1]");
+  CHECK(inferred(FoldShift{}, {{8}}) == "fold_shift takes 4 to 5 operands, got 1");
+}
+
+TEST_CASE("shape: add and mul broadcast over height and width only", "[shape]") {
+  CHECK(inferred(Add{}, {{1, 8, 4, 4}, {1, 8, 4, 4}}) == "f32[1, 8, 4, 4]");
+  CHECK(inferred(Mul{}, {{1, 8, 4, 4}, {1, 8, 1, 1}}) == "f32[1, 8, 4, 4]");
+  CHECK(inferred(Mul{}, {{1, 8, 1, 1}, {1, 8, 4, 4}}) == "f32[1, 8, 4, 4]");
+  CHECK(inferred(Add{}, {{1, 8, 4, 4}, {1, 8, 4, 1}}) ==
+        "add needs two tensors of one shape, or [N, C, 1, 1] against [N, C, H, W]; got f32[1, 8, 4, 4] and "
+        "f32[1, 8, 4, 1]");
+  CHECK(inferred(Mul{}, {{2, 8}, {1, 8}}) ==
+        "mul needs two tensors of one shape, or [N, C, 1, 1] against [N, C, H, W]; got f32[2, 8] and f32[1, "
+        "8]");
+}
+
+TEST_CASE("shape: pooling", "[shape]") {
+  CHECK(inferred(max_pool({3, 3}, {2, 2}, 1), {{1, 64, 112, 112}}) == "f32[1, 64, 56, 56]");
+  CHECK(inferred(max_pool({2, 2}), {{1, 64, 7, 7}}) == "f32[1, 64, 3, 3]");
+  CHECK(inferred(max_pool({2, 2}), {{1, 64}}) == "max_pool needs an input [N, C, H, W], got f32[1, 64]");
+  CHECK(inferred(max_pool({2, 2}, {1, 1}, 2), {{1, 1, 4, 4}}) ==
+        "the window at output row 0 covers only padding: padding [2, 2, 2, 2] is too much for a kernel of "
+        "2x2 over an "
+        "input of 4x4");
+  CHECK(inferred(max_pool({2, 2}, {-1, 1}), {{1, 1, 4, 4}}) == "stride must be at least 1, got -1");
+  MaxPool dilated = max_pool({2, 2}, {1, 1}, 1);
+  dilated.dilation = {1, 2};
+  CHECK(inferred(dilated, {{1, 1, 4, 1}}) ==
+        "the window at output column 0 covers only padding: padding [1, 1, 1, 1] is too much for a kernel of "
+        "2x2 over "
+        "an input of 4x1");
+  CHECK(inferred(GlobalAvgPool{}, {{2, 8, 7, 5}}) == "f32[2, 8, 1, 1]");
+  CHECK(inferred(GlobalAvgPool{}, {{2, 8}}) == "global_avg_pool needs an input [N, C, H, W], got f32[2, 8]");
+}
+
+TEST_CASE("shape: concat, flatten, softmax, activations", "[shape]") {
+  CHECK(inferred(Concat{}, {{1, 8, 4, 4}, {1, 3, 4, 4}, {1, 1, 4, 4}}) == "f32[1, 12, 4, 4]");
+  CHECK(inferred(Concat{}, {{2, 8}}) == "f32[2, 8]");
+  CHECK(inferred(Concat{}, {{1, 8, 4, 4}, {1, 8, 4, 5}}) ==
+        "concat along channels needs equal sizes elsewhere; operand 0 is f32[1, 8, 4, 4], operand 1 is "
+        "f32[1, 8, 4, 5]");
+  CHECK(inferred(Concat{}, {}) == "concat takes at least 1 operand, got 0");
+  CHECK(inferred(Flatten{}, {{2, 3, 4, 5}}) == "f32[2, 60]");
+  CHECK(inferred(Flatten{}, {{2, 3}}) == "flatten needs an input [N, C, H, W], got f32[2, 3]");
+  CHECK(inferred(Flatten{}, {{1, 4096, 128, 128}}) ==
+        "the result's shape [1, 67108864] has a dimension of 67108864; at most 16777216 is supported");
+  CHECK(inferred(Softmax{}, {{2, 3}}) == "f32[2, 3]");
+  CHECK(inferred(Softmax{}, {{3}}) == "softmax needs an input [N, C, H, W] or [N, C], got f32[3]");
+  CHECK(inferred(Relu{}, {{2, 3}}) == "f32[2, 3]");
+}

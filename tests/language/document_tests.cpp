@@ -1,0 +1,89 @@
+// The language reference: its examples behave as it says, and its tables are those of the compiler.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <sstream>
+
+#include "tests/language/support.h"
+
+using namespace cardinal;
+
+namespace {
+
+struct Example {
+  std::string kind;  // what follows ``` : "nn", "nn error", "nn file=NAME"
+  int line;
+  std::string text;
+};
+
+std::vector<Example> examples(const std::string& document) {
+  std::vector<Example> list;
+  std::istringstream stream(document);
+  std::string line;
+  bool inside = false;
+  for (int number = 1; std::getline(stream, line); ++number) {
+    if (line.rfind("```", 0) == 0) {
+      if (!inside) list.push_back({line.substr(3), number, ""});
+      inside = !inside;
+    } else if (inside) {
+      list.back().text += line + "\n";
+    }
+  }
+  return list;
+}
+
+std::string document() { return test::read_text(test::source_root() + "/docs/language.md"); }
+
+}  // namespace
+
+TEST_CASE("the reference's examples behave as it says") {
+  test::ScratchDirectory directory;
+  int good = 0, bad = 0;
+  for (const Example& example : examples(document())) {
+    if (example.kind.rfind("nn file=", 0) == 0) directory.write(example.kind.substr(8), example.text);
+    if (example.kind.rfind("nn", 0) != 0) continue;
+    SourceMap sources;
+    Diagnostics found = check_program(sources, directory.write("example.nn", example.text));
+    INFO("docs/language.md:" << example.line << "\n" << found.render(sources));
+    if (example.kind != "nn error") {
+      CHECK(!found.has_errors());
+      ++good;
+      continue;
+    }
+    ++bad;
+    const std::string mark = "# error: ";
+    REQUIRE(example.text.rfind(mark, 0) == 0);
+    std::string message = example.text.substr(mark.size(), example.text.find('\n') - mark.size());
+    REQUIRE(found.list().size() == 1);
+    CHECK(found.list()[0].message == message);
+  }
+  CHECK(good > 10);
+  CHECK(bad > 4);
+}
+
+TEST_CASE("the reference's table of ops is the op table") {
+  std::string text = document();
+  for (const OpInfo& op : op_table()) {
+    if (op.internal_op) continue;
+    std::string required, named;
+    for (const FieldInfo& field : op.fields) {
+      if (field.internal) continue;
+      std::string& list = field.is_required ? required : named;
+      if (!list.empty()) list += ", ";
+      list += field.is_required ? fmt::format("`{}`: {}", field.name, field.type)
+                                : fmt::format("`{}={}`", field.name, to_string(field.default_value));
+    }
+    std::string row = fmt::format("| `{}` | {} | {} | {} |", op.name, required, named, op.summary);
+    INFO("docs/language.md lacks this row, or has another one:\n" << row);
+    CHECK(text.find(row) != std::string::npos);
+  }
+}
+
+TEST_CASE("the reference's table of functions is the compiler's") {
+  std::string text = document();
+  for (const BuiltinInfo& function : builtin_functions()) {
+    std::string row = fmt::format("| `{}` | {} |", function.signature, function.summary);
+    INFO("docs/language.md lacks this row, or has another one:\n" << row);
+    CHECK(text.find(row) != std::string::npos);
+  }
+}

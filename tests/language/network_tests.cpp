@@ -1,0 +1,130 @@
+// What elaboration makes of blocks, layers, inputs and outputs.
+#include <catch2/catch.hpp>
+
+#include "ir/text.h"
+#include "tests/language/support.h"
+
+using namespace cardinal;
+using test::contains;
+using test::errors_of;
+
+TEST_CASE("inputs and outputs") {
+  std::string graph = test::graph_of(R"(network n {
+  input a: f32[1, 4, 8, 8] layout=nhwc
+  input b: f32[1, 4]
+  return first = a |> relu layout=nhwc, second = relu(b)
+}
+)");
+  CHECK(graph.find("%a = input") != std::string::npos);
+  CHECK(graph.find("layout=nhwc") != std::string::npos);
+  CHECK(graph.find("%second = output") != std::string::npos);
+  CHECK(contains(errors_of("network n {\n  input a: f32[1, 4, 8]\n  return a\n}\n"), "this one has 3"));
+  CHECK(contains(errors_of("network n {\n  input a: f32[1, 0, 8, 8]\n  return a\n}\n"),
+                 "2:19: a dimension is an int from 1"));
+  CHECK(contains(errors_of("network n {\n  input a: f33[1, 1, 8, 8]\n  return a\n}\n"),
+                 "'f33' is not an element type"));
+  CHECK(contains(errors_of("network n {\n  input a: f32[1, 1, 8, 8] layout=nhcw\n  return a\n}\n"),
+                 "there is nothing called 'nhcw'; did you mean 'nchw'?"));
+  CHECK(
+      contains(errors_of("network n {\n  input a: f32[1, 1]\n  input a: f32[1, 1]\n  return a\n}\n"), "'a'"));
+  CHECK(contains(errors_of("network n {\n  input a: f32[1, 1]\n  return a, a\n}\n"), "must name them"));
+  CHECK(contains(errors_of("network n {\n  input a: f32[1, 1]\n  return y = a, y = a\n}\n"),
+                 "the output name 'y' is used twice"));
+  CHECK(contains(errors_of("network n {\n  input a: f32[1, 1]\n  return 3\n}\n"),
+                 "a network returns tensors, not an int"));
+  CHECK(contains(errors_of("network n {\n  input a: f32[1, 1]\n}\n"), "ends without 'return'"));
+  CHECK(contains(errors_of("network n(w: int) {\n  input a: f32[1, 1]\n  return a\n}\n"), "has no default"));
+  CHECK(contains(
+      errors_of("network n {\n  input a: f32[16777216, 16777216, 16777216, 16777216]\n  return a\n}\n"),
+      "2:9"));
+}
+
+TEST_CASE("a network is chosen by name") {
+  std::string text =
+      "network a {\n  input x: f32[1, 1]\n  return x |> relu\n}\nnetwork b {\n  input x: f32[1, 1]\n  return "
+      "x |> tanh\n}\n";
+  CHECK(test::graph_of(text, {"b", {}}).find("tanh") != std::string::npos);
+  CHECK(test::graph_of(text).find("choose one with --network: a, b") != std::string::npos);
+  CHECK(test::graph_of(text, {"c", {}}).find("has no network 'c'") != std::string::npos);
+  CHECK(test::graph_of("let a = 1\n").find("declares no network") != std::string::npos);
+}
+
+TEST_CASE("one mistake in a block that is used often is reported once, with the way there") {
+  std::string text = R"(block Inner(x) {
+  return x |> c: conv(8, kernel=3, groups=3)
+}
+block Outer(x) {
+  return x |> inner: Inner
+}
+network n {
+  input x: f32[1, 4, 8, 8]
+  for i in 0..5 {
+    y = x |> outer[i]: Outer
+  }
+  return x
+}
+)";
+  test::ScratchDirectory directory;
+  SourceMap sources;
+  Diagnostics found = check_program(sources, directory.write("t.nn", text));
+  REQUIRE(found.list().size() == 1);
+  const Diagnostic& d = found.list()[0];
+  CHECK(d.message == "c: 4 input channels are not divisible by groups=3");
+  CHECK(d.where.line == 2);
+  CHECK(d.where.column == 43);
+  REQUIRE(d.notes.size() == 3);
+  CHECK(d.notes[0].message == "the input is f32[1, 4, 8, 8]: input 'x' made it");
+  CHECK(d.notes[1].message == "in block Inner, called here as 'inner'");
+  CHECK(d.notes[2].message == "in block Outer, called here as 'outer.0'");
+}
+
+TEST_CASE("a shape is explained by the op that made it") {
+  std::string text = R"(network n {
+  input x: f32[1, 4, 8, 8]
+  y = x |> down: conv(4, kernel=3, stride=2) |> bn: batch_norm |> relu
+  return y + x
+}
+)";
+  test::ScratchDirectory directory;
+  SourceMap sources;
+  Diagnostics found = check_program(sources, directory.write("t.nn", text));
+  REQUIRE(found.list().size() == 1);
+  REQUIRE(found.list()[0].notes.size() == 2);
+  CHECK(found.list()[0].notes[0].message ==
+        "the first operand is f32[1, 4, 4, 4]: conv 'down' made it from f32[1, 4, 8, 8]");
+  CHECK(found.list()[0].notes[0].where.line == 3);
+}
+
+TEST_CASE("what follows from an error is silent") {
+  std::vector<std::string> errors = errors_of(R"(network n {
+  input x: f32[1, 4, 8, 8]
+  let w = 1 // 0
+  y = x |> a: conv(w, kernel=3) |> b: batch_norm
+  z = y + x |> c[w]: conv(8, kernel=1)
+  if w > 2 {
+    z = relu(z)
+  }
+  for i in 0..w {
+    z = z |> d[i]: conv(4, kernel=1)
+  }
+  return concat(z, y)
+}
+)");
+  REQUIRE(errors.size() == 1);
+  CHECK(errors[0] == "3:13: division by zero");
+}
+
+TEST_CASE("what elaboration makes can be printed, parsed and printed again") {
+  for (const char* name : {"resnet18", "resnext50_32x4d", "vgg11_bn"}) {
+    SourceMap sources;
+    Result<Program> program =
+        parse_program(sources, test::source_root() + "/examples/networks/" + name + ".nn");
+    REQUIRE(program);
+    Result<Graph> graph = elaborate(*program, {});
+    REQUIRE(graph);
+    std::string text = print(*graph, &sources);
+    Result<Graph> again = parse_ir(sources, "again.ir", text);
+    REQUIRE(again);
+    CHECK(print(*again, &sources) == text);
+  }
+}

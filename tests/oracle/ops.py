@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Compares single ops, and the small patterns that passes rewrite, with PyTorch.
+
+Exit code 0: all agree; 1: some do not; 77: PyTorch is not installed.
+"""
+
+import pathlib
+import sys
+import tempfile
+
+from harness import TOLERANCE, WEIGHTS, Failure, arguments, compile_network, largest_error, reference
+from harness import run_network, save_file, torch
+
+from torch import nn
+from torch.nn import functional as F
+
+
+class Case(nn.Module):
+    """A one-line network: its text in Cardinal's language, and the layers and the function that say the same."""
+
+    def __init__(self, text, shape, layers, function=None):
+        super().__init__()
+        self.text = text
+        self.shape = shape
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.function = function or (lambda m, x: m.op(x))
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def conv(text, shape, channels, kernel, **attributes):
+    """A convolution alone; it has a bias unless the text says otherwise."""
+    layer = nn.Conv2d(shape[1], channels, kernel, **attributes)
+    return Case(f"op: conv({channels}, {text})", shape, {"op": layer})
+
+
+def function(text, shape, f, **layers):
+    return Case(text, shape, layers, f)
+
+
+def convolutions():
+    yield conv("kernel=1, bias=true", [1, 16, 7, 7], 16, 1)
+    yield conv("kernel=1, bias=true", [1, 5, 9, 4], 7, 1)
+    yield conv("kernel=1, stride=2", [1, 24, 9, 11], 40, 1, stride=2, bias=False)
+    yield conv("kernel=3, bias=true", [1, 3, 13, 15], 16, 3, padding=1)
+    yield conv("kernel=3, stride=2, bias=true", [2, 17, 15, 12], 33, 3, padding=1, stride=2)
+    yield conv("kernel=3, padding=0", [1, 16, 5, 9], 32, 3, bias=False)
+    yield conv("kernel=3, stride=3, padding=2", [1, 8, 10, 10], 16, 3, stride=3, padding=2, bias=False)
+    yield conv("kernel=3, dilation=2", [1, 16, 11, 9], 16, 3, padding=2, dilation=2, bias=False)
+    yield conv("kernel=3, dilation=3, padding=0, stride=2", [1, 4, 15, 14], 6, 3, dilation=3, stride=2, bias=False)
+    yield conv("kernel=5, stride=2, bias=true", [1, 12, 12, 17], 20, 5, padding=2, stride=2)
+    yield conv("kernel=7, stride=2, padding=3", [1, 3, 33, 31], 64, 7, stride=2, padding=3, bias=False)
+    yield conv("kernel=[1, 3], bias=true", [1, 16, 6, 10], 16, (1, 3), padding=(0, 1))
+    yield conv(
+        "kernel=[5, 3], stride=[2, 1], padding=[1, 2]", [1, 8, 13, 8], 24, (5, 3),
+        stride=(2, 1), padding=(1, 2), bias=False,
+    )
+    yield conv("kernel=4, stride=2, padding=1, bias=true", [1, 16, 14, 14], 16, 4, stride=2, padding=1)
+    yield conv("kernel=2, stride=2, padding=0", [1, 32, 9, 9], 64, 2, stride=2, bias=False)
+    yield conv("kernel=5, padding=2", [1, 16, 2, 3], 16, 5, padding=2, bias=False)
+    yield conv("kernel=3", [1, 64, 1, 1], 48, 3, padding=1, bias=False)
+    for width in (1, 2, 3, 4, 8, 16, 32, 64):
+        groups = 6 if width == 3 else max(64 // width, 2)
+        channels = width * groups
+        stride = 2 if width in (2, 8, 64) else 1
+        yield conv(
+            f"kernel=3, groups={groups}, stride={stride}, bias=true",
+            [1, channels, 9, 14], channels, 3, padding=1, groups=groups, stride=stride,
+        )
+    yield conv("kernel=3, groups=4", [1, 16, 8, 7], 48, 3, padding=1, groups=4, bias=False)
+    yield conv("kernel=1, groups=8", [1, 64, 5, 5], 16, 1, groups=8, bias=False)
+    yield conv("kernel=3, groups=16", [1, 16, 12, 5], 32, 3, padding=1, groups=16, bias=False)
+    yield conv("kernel=5, groups=2, dilation=2", [2, 20, 12, 13], 12, 5, padding=4, dilation=2, groups=2, bias=False)
+
+
+def others():
+    image = [1, 20, 11, 14]
+    yield Case("max_pool(3, stride=2, padding=1)", image, {"op": nn.MaxPool2d(3, 2, 1)})
+    yield Case("max_pool(2)", image, {"op": nn.MaxPool2d(2)})
+    yield Case("max_pool(3, stride=2, ceil_mode=true)", image, {"op": nn.MaxPool2d(3, 2, ceil_mode=True)})
+    yield Case("max_pool(2, stride=2, padding=1, ceil_mode=true)", image, {"op": nn.MaxPool2d(2, 2, 1, ceil_mode=True)})
+    yield Case("max_pool(3, stride=1, padding=1, dilation=2)", image, {"op": nn.MaxPool2d(3, 1, 1, dilation=2)})
+    yield Case("max_pool([3, 2], stride=[1, 2])", image, {"op": nn.MaxPool2d((3, 2), (1, 2))})
+    yield Case("avg_pool(3, stride=2, padding=1)", image, {"op": nn.AvgPool2d(3, 2, 1)})
+    yield Case(
+        "avg_pool(3, stride=2, padding=1, count_include_pad=false)", image,
+        {"op": nn.AvgPool2d(3, 2, 1, count_include_pad=False)},
+    )
+    yield Case("avg_pool(2)", image, {"op": nn.AvgPool2d(2)})
+    yield Case("avg_pool(3, stride=2, padding=1, ceil_mode=true)", image, {"op": nn.AvgPool2d(3, 2, 1, ceil_mode=True)})
+    yield Case(
+        "avg_pool(4, stride=3, padding=2, ceil_mode=true, count_include_pad=false)", [1, 16, 12, 13],
+        {"op": nn.AvgPool2d(4, 3, 2, ceil_mode=True, count_include_pad=False)},
+    )
+    yield Case("global_avg_pool", [2, 37, 5, 6], {"op": nn.AdaptiveAvgPool2d(1)})
+    yield Case("op: linear(10)", [1, 37], {"op": nn.Linear(37, 10)})
+    yield Case("op: linear(130, bias=false)", [3, 64], {"op": nn.Linear(64, 130, bias=False)})
+    yield Case("flatten |> op: linear(10)", [2, 5, 3, 7], {"op": nn.Linear(105, 10)}, lambda m, x: m.op(x.flatten(1)))
+    yield Case("softmax", [2, 10], {"op": nn.Softmax(1)})
+    yield Case("softmax", [1, 21, 5, 3], {"op": nn.Softmax(1)})
+    yield Case("op: batch_norm", image, {"op": nn.BatchNorm2d(20)})
+    yield Case("op: batch_norm(eps=0.01)", [2, 33], {"op": nn.BatchNorm1d(33, eps=0.01)})
+    for name, layer in [
+        ("relu", nn.ReLU()), ("relu6", nn.ReLU6()), ("sigmoid", nn.Sigmoid()), ("tanh", nn.Tanh()), ("silu", nn.SiLU()),
+        ("hardswish", nn.Hardswish()), ("hardsigmoid", nn.Hardsigmoid()), ("gelu", nn.GELU()),
+        ("leaky_relu", nn.LeakyReLU()), ("leaky_relu(negative_slope=0.3)", nn.LeakyReLU(0.3)),
+    ]:
+        yield Case(name, [1, 19, 7, 9], {"op": layer})
+
+
+def patterns():
+    image = [1, 32, 9, 10]
+    c1, c3, norm = (lambda i, o: nn.Conv2d(i, o, 1)), (lambda i, o: nn.Conv2d(i, o, 3, padding=1)), nn.BatchNorm2d
+    yield function("a: conv(48, kernel=3, bias=true) |> n: batch_norm |> silu", image,
+                   lambda m, x: F.silu(m.n(m.a(x))), a=c3(32, 48), n=norm(48))
+    yield function("n: batch_norm |> relu |> a: conv(16, kernel=3, bias=true)", image,
+                   lambda m, x: m.a(F.relu(m.n(x))), n=norm(32), a=c3(32, 16))
+    yield function("relu((x |> a: conv(32, kernel=3, bias=true) |> n: batch_norm) + x)", image,
+                   lambda m, x: F.relu(m.n(m.a(x)) + x), a=c3(32, 32), n=norm(32))
+    yield function("(x |> a: conv(32, kernel=1, bias=true)) * (x |> b: conv(32, kernel=3, bias=true) |> sigmoid)",
+                   image, lambda m, x: m.a(x) * torch.sigmoid(m.b(x)), a=c1(32, 32), b=c3(32, 32))
+    yield function("x * (x |> global_avg_pool |> a: conv(32, kernel=1, bias=true) |> hardsigmoid)", image,
+                   lambda m, x: x * F.hardsigmoid(m.a(x.mean((2, 3), keepdim=True))), a=c1(32, 32))
+    yield function("concat(x |> a: conv(24, kernel=1, bias=true), x |> b: conv(7, kernel=3, bias=true), x) "
+                   "|> c: conv(16, kernel=3, bias=true)", image,
+                   lambda m, x: m.c(torch.cat([m.a(x), m.b(x), x], 1)), a=c1(32, 24), b=c3(32, 7), c=c3(63, 16))
+    yield function("a: linear(40) |> n: batch_norm |> relu |> b: linear(10) |> softmax", [2, 30],
+                   lambda m, x: F.softmax(m.b(F.relu(m.n(m.a(x)))), 1),
+                   a=nn.Linear(30, 40), n=nn.BatchNorm1d(40), b=nn.Linear(40, 10))
+    yield function("a: conv(64, kernel=1) |> n: batch_norm |> relu |> global_avg_pool |> flatten |> b: linear(5)",
+                   image, lambda m, x: m.b(F.relu(m.n(m.a(x))).mean((2, 3))),
+                   a=nn.Conv2d(32, 64, 1, bias=False), n=norm(64), b=nn.Linear(64, 5))
+
+
+def source_of(case):
+    shape = ", ".join(str(extent) for extent in case.shape)
+    body = case.text if case.text.startswith(("x ", "(", "relu(", "concat(")) else f"x |> {case.text}"
+    return f"network op {{\n  input x: f32[{shape}]\n  return {body}\n}}\n"
+
+
+def randomise(case, generator):
+    """Weights near what training gives, batch-norm statistics off their defaults."""
+    for layer in case.modules():
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            layer.weight.data.uniform_(0.5, 1.5, generator=generator)
+            layer.bias.data.normal_(0, 0.3, generator=generator)
+            layer.running_mean.normal_(0, 0.5, generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+
+
+def compare(case, args, generator, directory):
+    """The error of one case."""
+    randomise(case, generator)
+    case.eval()
+    x = torch.randn(*case.shape, generator=generator) * 2
+    (directory / "op.nn").write_text(source_of(case))
+    state = {k: v.contiguous() for k, v in case.state_dict().items()}
+    save_file(state, directory / WEIGHTS)
+    tool = args.cardinal.resolve()
+    so, _ = compile_network(tool, directory / "op.nn", directory, args.target)
+    return largest_error(run_network(tool, so, x, directory), reference(case, x))
+
+
+def main():
+    parser = arguments(__doc__)
+    parser.add_argument("--only", default="", help="run the cases whose text contains this")
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    cases = [case for case in (*convolutions(), *others(), *patterns()) if args.only in case.text]
+    worst, failures = 0.0, 0
+    for case in cases:
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                error = compare(case, args, generator, pathlib.Path(directory))
+                worst = max(worst, error)
+                if error > TOLERANCE:
+                    raise Failure(f"the largest error is {error:.2e} of the largest output")
+            except Failure as failure:
+                failures += 1
+                print(f"FAILED {case.text} on {case.shape}: {failure}", flush=True)
+    print(f"{len(cases) - failures} of {len(cases)} cases agree with PyTorch; largest error {worst:.2e}")
+    return 1 if failures or not cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+// Every pass keeps every output: the interpreter before and after it, on random graphs. And each does what it
+// is for.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+
+#include "ir/interpreter.h"
+#include "ir/text.h"
+#include "ir/verifier.h"
+#include "passes/passes.h"
+#include "passes/pipeline.h"
+#include "tests/support/random_graph.h"
+
+using namespace cardinal;
+using namespace cardinal::testing;
+
+namespace {
+
+// The largest difference of any output, relative to that output's largest value. Both sides are in double:
+// only reassociation may differ.
+double difference(const Graph& before, const Graph& after) {
+  std::unique_ptr<WeightStore> weights = random_weights(before, 7);
+  std::vector<Tensor> inputs = random_inputs(before, 11);
+  std::vector<Tensor> a = interpret(before, *weights, inputs), b = interpret(after, *weights, inputs);
+  if (a.size() != b.size()) return 1;
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].type != b[i].type) return 1;
+    double scale = 1e-30, error = 0;
+    for (size_t j = 0; j < a[i].data.size(); ++j) {
+      scale = std::max(scale, std::abs(a[i].data[j]));
+      error = std::max(error, std::abs(a[i].data[j] - b[i].data[j]));
+    }
+    worst = std::max(worst, error / scale);
+  }
+  return worst;
+}
+
+template <class Op>
+int count(const Graph& graph) {
+  int n = 0;
+  for (NodeId id : graph.ids()) n += graph[id].is<Op>();
+  return n;
+}
+
+NodeId layer(Graph& graph, const OpAttrs& op, std::vector<NodeId> tensors, const std::string& name) {
+  return std::get<NodeId>(add_layer(graph, op, std::move(tensors), name));
+}
+
+Conv conv3x3(int64_t channels) {
+  Conv conv;
+  conv.channels = channels;
+  conv.kernel = {3, 3};
+  return conv;
+}
+
+// input -> conv -> bn -> (+ input) -> relu
+Graph residual_block() {
+  Graph g;
+  g.name = "block";
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");
+  NodeId conv = layer(g, conv3x3(8), {x}, "conv1");
+  NodeId norm = layer(g, BatchNorm{}, {conv}, "bn1");
+  NodeId sum = g.add(Add{}, {norm, x});
+  g.add(Output{}, {g.add(Relu{}, {sum})}, "y");
+  return g;
+}
+
+}  // namespace
+
+TEST_CASE("every pass keeps the outputs of random graphs") {
+  for (uint64_t seed = 0; seed < 150; ++seed) {
+    Graph graph = random_graph(seed, 4 + static_cast<int>(seed % 12));
+    Graph before = graph;
+    for (const Pass& pass : pass_table()) {
+      Graph after = pass.run(before);
+      INFO(fmt::format("seed {} pass {}\n{}\nbecame\n{}", seed, pass.name, print(before), print(after)));
+      REQUIRE_FALSE(verify(after).has_errors());
+      REQUIRE(difference(before, after) < 1e-11);
+      before = std::move(after);
+    }
+  }
+}
+
+TEST_CASE("a pass run twice changes nothing more") {
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    Graph graph = random_graph(seed, 10);
+    for (const Pass& pass : pass_table()) {
+      Graph once = pass.run(graph);
+      INFO(fmt::format("seed {} pass {}", seed, pass.name));
+      REQUIRE(print(pass.run(once)) == print(once));
+      graph = std::move(once);
+    }
+  }
+}
+
+TEST_CASE("a residual block becomes one convolution") {
+  Result<Graph> result = run_pipeline(residual_block());
+  REQUIRE(result);
+  CHECK(count<Conv>(*result) == 1);
+  CHECK(count<BatchNorm>(*result) + count<Add>(*result) + count<Relu>(*result) +
+            count<ChannelAffine>(*result) ==
+        0);
+  for (NodeId id : result->ids())
+    if (const auto* conv = (*result)[id].as<Conv>()) {
+      CHECK(conv->bias);
+      REQUIRE(conv->epilogue.size() == 2);
+      CHECK(conv->epilogue[0].kind == EpilogueStep::Kind::add);
+      CHECK(conv->epilogue[1].activation.kind == Activation::Kind::relu);
+    }
+}
+
+TEST_CASE("a batch norm is not folded into a convolution that something else reads") {
+  Graph g;
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");
+  NodeId conv = layer(g, conv3x3(8), {x}, "conv1");
+  NodeId norm = layer(g, BatchNorm{}, {conv}, "bn1");
+  g.add(Output{}, {g.add(Add{}, {norm, conv})}, "y");
+  Graph folded = fold_batch_norm(g);
+  CHECK(count<BatchNorm>(folded) == 1);
+  CHECK(difference(g, lower_batch_norm(folded)) < 1e-12);
+}
+
+TEST_CASE("batch norm before a convolution is lowered, with its activation fused") {
+  Graph g;
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");
+  NodeId norm = layer(g, BatchNorm{}, {x}, "bn1");
+  NodeId conv = layer(g, conv3x3(8), {g.add(Relu{}, {norm})}, "conv1");
+  g.add(Output{}, {conv}, "y");
+  Result<Graph> result = run_pipeline(g);
+  REQUIRE(result);
+  CHECK(count<ChannelAffine>(*result) == 1);
+  CHECK(count<Relu>(*result) == 0);
+}
+
+TEST_CASE("nested concats become one, and the inner one stays for its other users") {
+  Graph g;
+  NodeId x = g.add(Input{DType::f32, Shape{1, 16, 5, 5}, Layout::nchw}, {}, "x");
+  NodeId a = layer(g, conv3x3(16), {x}, "a");
+  NodeId inner = g.add(Concat{}, {x, a});
+  NodeId b = layer(g, conv3x3(16), {inner}, "b");
+  NodeId outer = g.add(Concat{}, {inner, b});
+  g.add(Output{}, {outer}, "y");
+  Graph flat = flatten_concats(g);
+  REQUIRE(count<Concat>(flat) == 2);
+  for (NodeId id : flat.ids())
+    if (flat[id].is<Concat>())
+      for (NodeId operand : flat[id].operands) CHECK_FALSE(flat[operand].is<Concat>());
+}
+
+TEST_CASE("the broadcast side of a product is never the one that is fused") {
+  Graph g;
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");
+  Conv conv;
+  conv.channels = 8;
+  NodeId gate = layer(g, conv, {g.add(GlobalAvgPool{}, {x})}, "fc");
+  g.add(Output{}, {g.add(Mul{}, {x, g.add(Sigmoid{}, {gate})})}, "y");
+  Result<Graph> result = run_pipeline(g);
+  REQUIRE(result);
+  CHECK(count<Mul>(*result) == 1);
+  CHECK(difference(g, *result) < 1e-12);
+}
+
+TEST_CASE("unknown pass names are refused with the known ones") {
+  PipelineOptions options;
+  options.stop_after = "fold_batchnorm";
+  Result<Graph> result = run_pipeline(residual_block(), options);
+  REQUIRE_FALSE(result);
+  CHECK(result.error().list()[0].message.find("fold_batch_norm") != std::string::npos);
+}
+
+TEST_CASE("passes can be left out and stopped after") {
+  PipelineOptions options;
+  options.disabled = {"fold_batch_norm", "fuse_epilogues"};
+  Result<Graph> result = run_pipeline(residual_block(), options);
+  REQUIRE(result);
+  CHECK(count<ChannelAffine>(*result) == 1);
+  CHECK(count<Relu>(*result) == 1);
+  options = {};
+  options.stop_after = "simplify";
+  std::vector<std::string> seen;
+  options.after = [&](std::string_view pass, const Graph&) { seen.emplace_back(pass); };
+  REQUIRE(run_pipeline(residual_block(), options));
+  CHECK(seen == std::vector<std::string>{"source", "remove_dead_nodes", "simplify"});
+}

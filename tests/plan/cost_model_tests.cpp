@@ -1,0 +1,128 @@
+#include "passes/cost_model.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/plan/networks.h"
+
+using namespace cardinal;
+using cardinal::testing::avx2_target;
+using cardinal::testing::avx512_target;
+
+namespace {
+
+ConvShape square(int64_t ic, int64_t image, int64_t oc, int64_t kernel, int64_t stride = 1,
+                 int64_t groups = 1) {
+  ConvShape s;
+  s.ic = ic;
+  s.ih = s.iw = image;
+  s.oc = oc;
+  s.oh = s.ow = ceil_div(image, stride);
+  s.kh = s.kw = kernel;
+  s.stride_h = s.stride_w = stride;
+  s.pad_top = s.pad_left = kernel / 2;
+  s.groups = groups;
+  return s;
+}
+
+ConvChoice best(const ConvShape& shape, const Target& target) {
+  return conv_choices({shape, 0, 100 << 20}, target).at(0);
+}
+
+double peak_microseconds(const ConvShape& s, const Target& t) {
+  const double macs = static_cast<double>(s.oc * s.oh * s.ow * s.ic / s.groups * s.kh * s.kw);
+  return macs / (t.vector_lanes * t.fma_per_cycle * t.ghz * 1e3);
+}
+
+}  // namespace
+
+TEST_CASE("ResNet shapes on AVX-512 get tiles near 14x2") {
+  for (const ConvShape& s : {square(64, 56, 64, 3), square(64, 56, 256, 1), square(512, 28, 128, 1),
+                             square(256, 14, 256, 3), square(1024, 14, 256, 1), square(3, 224, 64, 7, 2)}) {
+    const ConvChoice choice = best(s, avx512_target());
+    CHECK(choice.algorithm == ConvAlgorithm::direct);
+    CHECK(choice.panel == 2);
+    CHECK(choice.pixels == 14);
+    CHECK(choice.microseconds < 1.1 * peak_microseconds(s, avx512_target()));
+  }
+  const ConvChoice small = best(square(512, 7, 512, 3), avx512_target());
+  CHECK(small.pixels == 7);
+  CHECK(small.panel >= 2);
+}
+
+TEST_CASE("AVX2 gets 6x1") {
+  for (const ConvShape& s : {square(64, 56, 256, 1), square(512, 28, 128, 1), square(256, 18, 256, 3)}) {
+    const ConvChoice choice = best(s, avx2_target());
+    CHECK(choice.pixels == 6);
+    CHECK(choice.panel == 1);
+  }
+}
+
+TEST_CASE("a single pixel gets a wide panel") {
+  ConvShape linear;
+  linear.ic = 2048;
+  linear.oc = 1000;
+  CHECK(best(linear, avx512_target()).panel >= 4);
+  CHECK(best(linear, avx2_target()).panel >= 2);
+}
+
+TEST_CASE("narrow groups share vectors, whole blocks do not") {
+  for (const Target& target : {avx2_target(), avx512_target()}) {
+    for (int64_t width : {1, 2, 4, 8}) {
+      const ConvShape s = square(128, 28, 128, 3, 1, 128 / width);
+      CHECK(best(s, target).algorithm == ConvAlgorithm::lanes);
+    }
+    for (int64_t width : {16, 24, 32}) {
+      const ConvShape s = square(16 * width, 14, 16 * width, 3, 1, 16);
+      CHECK(best(s, target).algorithm == ConvAlgorithm::direct);
+    }
+  }
+  for (const ConvChoice& c : conv_choices({square(96, 14, 96, 3, 1, 2)}, avx512_target()))
+    CHECK((c.panel == 1 || c.panel == 3));  // panels within a group of 3 blocks
+}
+
+TEST_CASE("every choice fits the registers, best first") {
+  for (const Target& target : {avx2_target(), avx512_target()})
+    for (const ConvShape& s : {square(64, 56, 64, 3), square(3, 32, 20, 7, 2), square(32, 9, 32, 5, 2, 8)}) {
+      const std::vector<ConvChoice> choices = conv_choices({s}, target);
+      REQUIRE_FALSE(choices.empty());
+      for (size_t i = 0; i < choices.size(); ++i) {
+        const ConvChoice& c = choices[i];
+        REQUIRE(conv_registers(target, c.algorithm, c.pixels, c.panel) <= target.vector_registers);
+        REQUIRE(c.k_unroll >= 1);
+        REQUIRE(c.k_unroll <= 8);
+        REQUIRE(c.microseconds > 0);
+        if (i > 0) REQUIRE(choices[i - 1].microseconds <= c.microseconds);
+      }
+    }
+}
+
+TEST_CASE("predictions grow with the work") {
+  for (const Target& target : {avx2_target(), avx512_target()}) {
+    CHECK(best(square(64, 28, 128, 3), target).microseconds <
+          best(square(64, 56, 128, 3), target).microseconds);
+    CHECK(best(square(64, 28, 128, 1), target).microseconds <
+          best(square(64, 28, 128, 3), target).microseconds);
+    CHECK(best(square(64, 28, 128, 3, 2), target).microseconds <
+          best(square(64, 28, 128, 3), target).microseconds);
+    CHECK(best(square(128, 28, 128, 3, 1, 2), target).microseconds <
+          best(square(128, 28, 128, 3), target).microseconds);
+    CHECK(best(square(64, 28, 128, 3), target).microseconds >=
+          0.9 * peak_microseconds(square(64, 26, 128, 3), target));
+  }
+}
+
+TEST_CASE("cold weights bound a layer that uses each once") {
+  ConvShape linear;
+  linear.ic = 4096;
+  linear.oc = 4096;
+  const double cold = conv_choices({linear, 0, 100 << 20}, avx512_target())[0].microseconds;
+  const double warm = conv_choices({linear, 0, 1 << 20}, avx512_target())[0].microseconds;
+  CHECK(cold > 64.0 * (1 << 20) / 30e3);  // 64 MiB at the 30 GB/s of one core
+  CHECK(warm < cold);
+}
+
+TEST_CASE("a depthwise convolution with a large kernel is possible everywhere") {
+  const ConvShape s = square(32, 40, 32, 31, 1, 32);
+  for (const Target& target : {avx2_target(), avx512_target()})
+    CHECK(best(s, target).algorithm == ConvAlgorithm::lanes);
+}

@@ -1,0 +1,98 @@
+#include <catch2/catch.hpp>
+
+#include "tests/plan/networks.h"
+
+using namespace cardinal;
+using namespace cardinal::testing;
+
+namespace {
+
+std::string error_of(const std::string& text) {
+  SourceMap sources;
+  const auto read = read_overrides(sources, "plan.txt", text);
+  REQUIRE_FALSE(read);
+  const Diagnostic& first = read.error().list()[0];
+  return sources.describe(first.where) + ": " + first.message;
+}
+
+// The first error of planning a small network with these overrides.
+std::string plan_error(const std::string& text) {
+  NetworkBuilder net("net");
+  Conv grouped{96, {3, 3}};
+  grouped.groups = 2;
+  net.output(net.conv(net.conv(net.input({1, 3, 56, 56}), Conv{96, {3, 3}}, "conv"), grouped, "grouped"));
+  SourceMap sources;
+  const auto read = read_overrides(sources, "plan.txt", text);
+  REQUIRE(read);
+  const Result<Plan> plan = make_plan(net.graph, avx512_target(), {*read});
+  REQUIRE_FALSE(plan);
+  const Diagnostic& first = plan.error().list()[0];
+  return sources.describe(first.where) + ": " + first.message;
+}
+
+}  // namespace
+
+TEST_CASE("an override file sets the fields it names") {
+  SourceMap sources;
+  const auto read =
+      read_overrides(sources, "plan.txt",
+                     "# tuned\n\nlayer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4\r\n"
+                     "fc\tpanel=4  # wide\nlast algorithm=lanes");
+  REQUIRE(read);
+  REQUIRE(read->size() == 3);
+  const StepOverride& conv = read->at("layer1.0.conv2");
+  CHECK(conv.algorithm == ConvAlgorithm::direct);
+  CHECK(conv.pixels == 7);
+  CHECK(conv.panel == 2);
+  CHECK(conv.k_unroll == 4);
+  CHECK(conv.where.line == 3);
+  CHECK(read->at("fc").panel == 4);
+  CHECK_FALSE(read->at("fc").pixels);
+  CHECK(read->at("last").algorithm == ConvAlgorithm::lanes);
+}
+
+TEST_CASE("overrides are obeyed") {
+  NetworkBuilder net("net");
+  net.output(net.conv(net.input({1, 3, 56, 56}), Conv{64, {3, 3}}, "conv"));
+  StepOverride wanted;
+  wanted.pixels = 7;
+  wanted.panel = 2;
+  wanted.k_unroll = 3;
+  const Plan plan = plan_of(net.graph, avx512_target(), {{{"conv", wanted}}});
+  const ConvKernel& kernel = std::get<ConvKernel>(step_called(plan, "conv").kernel);
+  CHECK(kernel.pixels == 7);
+  CHECK(kernel.panel == 2);
+  CHECK(kernel.k_unroll == 3);
+  CHECK(kernel.tiles.size() == 8);
+}
+
+TEST_CASE("errors in an override file point at the word") {
+  CHECK(error_of("conv pixels") == "plan.txt:1:6: expected KEY=VALUE, got 'pixels'");
+  CHECK(error_of("\n  conv  tile=7") ==
+        "plan.txt:2:9: unknown setting 'tile'; use algorithm, pixels, panel or k_unroll");
+  CHECK(error_of("conv pixels=x") == "plan.txt:1:6: pixels must be a whole number from 1 to 64, not 'x'");
+  CHECK(error_of("conv panel=0") == "plan.txt:1:6: panel must be a whole number from 1 to 64, not '0'");
+  CHECK(error_of("conv pixels=99999999999999999999") ==
+        "plan.txt:1:6: pixels must be a whole number from 1 to 64, not '99999999999999999999'");
+  CHECK(error_of("conv algorithm=winograd") ==
+        "plan.txt:1:6: unknown algorithm 'winograd'; use direct or lanes");
+  CHECK(error_of("a panel=1\na panel=2") == "plan.txt:2:1: 'a' is set twice, on lines 1 and 2");
+}
+
+TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
+  CHECK(plan_error("conv9 pixels=7") == "plan.txt:1:1: no convolution or linear layer is called 'conv9'");
+  CHECK(plan_error("conv pixels=20 panel=2") ==
+        "plan.txt:1:1: conv: pixels=20 panel=2 needs 43 vector registers, znver4 has 32; make the tile "
+        "smaller");
+  CHECK(plan_error("conv pixels=64") ==
+        "plan.txt:1:1: conv: pixels=64 panel=1 needs 58 vector registers, znver4 has 32; make the tile "
+        "smaller");
+  CHECK(plan_error("conv panel=7") ==
+        "plan.txt:1:1: conv: panel=7 exceeds the 6 blocks of 16 output channels");
+  CHECK(plan_error("grouped panel=2") ==
+        "plan.txt:1:1: grouped: panel=2 does not divide the 3 blocks of 16 output channels of a group");
+  CHECK(plan_error("grouped algorithm=lanes") ==
+        "plan.txt:1:1: grouped: algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; "
+        "here 2 "
+        "of 48 in and 48 out");
+}

@@ -1,0 +1,130 @@
+#include <catch2/catch.hpp>
+#include <chrono>
+
+#include "ir/interpreter.h"
+#include "tests/plan/networks.h"
+
+using namespace cardinal;
+using namespace cardinal::testing;
+
+namespace {
+
+struct Packed {
+  Plan plan;
+  std::vector<float> floats;
+  Tensor weight;
+};
+
+// One convolution, called "conv", forced to the given kernel.
+Packed pack_conv(int64_t ic, const Conv& conv, const StepOverride& wanted) {
+  NetworkBuilder net("conv");
+  net.output(net.conv(net.input({1, ic, 9, 9}), conv, "conv"));
+  Packed packed;
+  packed.plan = plan_of(net.graph, avx512_target(), {{{"conv", wanted}}});
+  const std::unique_ptr<WeightStore> store = random_weights(net.graph, 3);
+  packed.floats = pack_weights(net.graph, packed.plan, *store);
+  packed.weight = evaluate_constant(net.graph, step_called(packed.plan, "conv").weights[0].constant, *store);
+  return packed;
+}
+
+}  // namespace
+
+TEST_CASE("panels of an ungrouped convolution") {
+  const int64_t ic = 21, oc = 50, panel = 3;
+  StepOverride wanted;
+  wanted.panel = panel;
+  const Packed p = pack_conv(ic, Conv{oc, {3, 2}}, wanted);
+  const PackedWeight& section = step_called(p.plan, "conv").weights[0];
+  REQUIRE(section.packing == Packing::conv_panels);
+  CHECK(section.offset % 16 == 0);
+  CHECK(section.floats == ic * 6 * 64);
+  for (int64_t o = 0; o < 64; ++o)
+    for (int64_t i = 0; i < ic; ++i)
+      for (int64_t ky = 0; ky < 3; ++ky)
+        for (int64_t kx = 0; kx < 2; ++kx) {
+          const int64_t q = o / 16 / panel, blocks = q == 0 ? 3 : 1, channels = i < 16 ? 16 : ic - 16;
+          int64_t at = q * ic * 6 * 48 + i / 16 * 16 * 6 * blocks * 16;
+          at += (((ky * 2 + kx) * channels + i % 16) * blocks + o / 16 % panel) * 16 + o % 16;
+          const float expected = o < oc ? static_cast<float>(p.weight.at(o, i, ky, kx)) : 0.0f;
+          REQUIRE(p.floats[static_cast<size_t>(section.offset + at)] == expected);
+        }
+}
+
+TEST_CASE("panels of a grouped convolution whose groups straddle blocks") {
+  const int64_t groups = 5, width = 12;
+  Conv conv{groups * width, {1, 1}};
+  conv.groups = groups;
+  StepOverride wanted;
+  wanted.panel = 1;
+  const Packed p = pack_conv(groups * width, conv, wanted);
+  const Step& step = step_called(p.plan, "conv");
+  const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
+  int64_t at = step.weights[0].offset;
+  for (int64_t block = 0; block < 4; ++block)
+    for (int64_t j = 0; j < kernel.reduce_blocks; ++j) {
+      const int64_t input_block = kernel.first_block[static_cast<size_t>(block)] + j;
+      for (int64_t i = input_block * 16; i < std::min<int64_t>(input_block * 16 + 16, 60); ++i)
+        for (int64_t o = block * 16; o < block * 16 + 16; ++o) {
+          const bool same_group = o < 60 && o / width == i / width;
+          const float expected = same_group ? static_cast<float>(p.weight.at(o, i % width, 0, 0)) : 0.0f;
+          REQUIRE(p.floats[static_cast<size_t>(at++)] == expected);
+        }
+    }
+  CHECK(at == step.weights[0].offset + step.weights[0].floats);
+}
+
+TEST_CASE("lanes") {
+  const int64_t width = 4, channels = 24;
+  Conv conv{channels, {3, 2}};
+  conv.groups = channels / width;
+  StepOverride wanted;
+  wanted.algorithm = ConvAlgorithm::lanes;
+  const Packed p = pack_conv(channels, conv, wanted);
+  const PackedWeight& section = step_called(p.plan, "conv").weights[0];
+  REQUIRE(section.packing == Packing::conv_lanes);
+  CHECK(section.floats == 2 * 3 * 4 * 2 * 16);
+  for (int64_t o = 0; o < 32; ++o)
+    for (int64_t ky = 0; ky < 3; ++ky)
+      for (int64_t k = 0; k < width; ++k)
+        for (int64_t kx = 0; kx < 2; ++kx) {
+          const int64_t at = (((o / 16 * 3 + ky) * width + k) * 2 + kx) * 16 + o % 16;
+          const float expected = o < channels ? static_cast<float>(p.weight.at(o, k, ky, kx)) : 0.0f;
+          REQUIRE(p.floats[static_cast<size_t>(section.offset + at)] == expected);
+        }
+}
+
+TEST_CASE("a bias is padded with zeros, and a constant packed twice is there once") {
+  NetworkBuilder net("shared");
+  const NodeId x = net.input({1, 16, 4, 4}, Layout::nhwc);
+  const NodeId weight = net.graph.add(Weight{{20, 16, 1, 1}, Role::kernel}, {}, "w");
+  const NodeId bias = net.graph.add(Weight{{20}, Role::bias}, {}, "b");
+  Conv conv{20, {1, 1}};
+  conv.bias = true;
+  const NodeId first = net.graph.add(conv, {x, weight, bias}, "first");
+  const NodeId second = net.graph.add(conv, {net.layer(Relu{}, {x}), weight, bias}, "second");
+  net.output(net.layer(Add{}, {first, second}));
+  const Plan plan = plan_of(net.graph, avx2_target());
+  const std::unique_ptr<WeightStore> store = random_weights(net.graph, 1);
+  const std::vector<float> packed = pack_weights(net.graph, plan, *store);
+  CHECK(step_called(plan, "first").weights[0].offset == step_called(plan, "second").weights[0].offset);
+  CHECK(step_called(plan, "first").weights[1].offset == step_called(plan, "second").weights[1].offset);
+  CHECK(plan.weights_floats == 16 * 32 + 32);
+  REQUIRE(static_cast<int64_t>(packed.size()) == plan.weights_floats);
+  const std::vector<float> expected = to_floats(*store->find("b"));
+  const PackedWeight& section = step_called(plan, "first").weights[1];
+  for (int64_t c = 0; c < 32; ++c)
+    CHECK(packed[static_cast<size_t>(section.offset + c)] == (c < 20 ? expected[static_cast<size_t>(c)] : 0));
+}
+
+TEST_CASE("ResNet-50's weights fill the packed weights in execution order") {
+  const Graph graph = resnet50(1, 64);
+  const Plan plan = plan_of(graph, avx2_target());
+  int64_t end = 0;
+  for (const Step& step : plan.steps)
+    for (const PackedWeight& weight : step.weights) {
+      CHECK(weight.offset == end);
+      CHECK(weight.offset % 16 == 0);
+      end += weight.floats;
+    }
+  CHECK(end == plan.weights_floats);
+}

@@ -1,0 +1,233 @@
+#include "tests/plan/plan_executor.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+
+namespace cardinal::testing {
+
+namespace {
+
+constexpr double kPadLane = 1e30;
+
+class Executor {
+ public:
+  Executor(const Graph& graph, const Plan& plan, const WeightStore& store, const std::vector<Tensor>& inputs)
+      : graph_(graph), plan_(plan), weights_(pack_weights(graph, plan, store)) {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    workspace_.assign(static_cast<size_t>(plan.workspace_floats), nan);
+    const std::vector<NodeId> ins = graph.inputs(), outs = graph.outputs();
+    for (size_t i = 0; i < ins.size(); ++i) {
+      const View& view = plan.views[index(ins[i])];
+      inputs_.emplace_back(view_elements(view.shape, graph[ins[i]].as<Input>()->layout), nan);
+      each(view.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+        inputs_[i].at(address(view, n, c, h, w)) = inputs[i].data[flat(view.shape, n, c, h, w)];
+      });
+    }
+    for (NodeId out : outs)
+      outputs_.emplace_back(view_elements(graph[out].type.shape, graph[out].as<Output>()->layout), nan);
+  }
+
+  std::vector<Tensor> run() {
+    for (const Step& step : plan_.steps)
+      std::visit([&](const auto& kernel) { execute(step, kernel); }, step.kernel);
+    std::vector<Tensor> results;
+    for (NodeId out : graph_.outputs()) {
+      const View& view = plan_.views[index(out)];
+      Tensor& result = results.emplace_back(graph_[out].type);
+      each(view.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+        result.data[flat(view.shape, n, c, h, w)] = load(view, n, c, h, w);
+      });
+    }
+    return results;
+  }
+
+ private:
+  template <class F>
+  static void each(const Shape& s, F f) {
+    for (int64_t n = 0; n < s.n(); ++n)
+      for (int64_t c = 0; c < s.c(); ++c)
+        for (int64_t h = 0; h < s.h(); ++h)
+          for (int64_t w = 0; w < s.w(); ++w) f(n, c, h, w);
+  }
+  static size_t flat(const Shape& s, int64_t n, int64_t c, int64_t h, int64_t w) {
+    return static_cast<size_t>(((n * s.c() + c) * s.h() + h) * s.w() + w);
+  }
+  static size_t address(const View& v, int64_t n, int64_t c, int64_t h, int64_t w) {
+    const int64_t lane = c + v.first_channel;
+    return static_cast<size_t>(v.offset + n * v.stride_n + lane / 16 * v.stride_block +
+                               lane % 16 * v.stride_c + h * v.stride_h + w * v.stride_w);
+  }
+  std::vector<double>& memory(const View& v) {
+    if (v.space == Space::workspace) return workspace_;
+    return v.space == Space::input ? inputs_.at(static_cast<size_t>(v.index))
+                                   : outputs_.at(static_cast<size_t>(v.index));
+  }
+  double load(const View& v, int64_t n, int64_t c, int64_t h, int64_t w) {
+    return memory(v).at(address(v, n, c, h, w));
+  }
+  // As kernels store blocks: with the last channel go the pad lanes, if there are any.
+  void store(const View& v, int64_t n, int64_t c, int64_t h, int64_t w, double value) {
+    if (v.space == Space::input) FAIL("a step writes an input");
+    memory(v).at(address(v, n, c, h, w)) = value;
+    if (v.padded && c + 1 == v.shape.c())
+      for (int64_t lane = c + 1; (lane + v.first_channel) % 16 != 0; ++lane)
+        memory(v).at(address(v, n, lane, h, w)) = kPadLane;
+  }
+  double weight(const PackedWeight& w, int64_t i) const {
+    if (i >= w.floats) FAIL("weight " << i << " of a section of " << w.floats);
+    return weights_.at(static_cast<size_t>(w.offset + i));
+  }
+
+  static double activate(const EpilogueStep& step, double x) { return evaluate(step.activation, x); }
+
+  double finish(const Step& step, const Epilogue& epilogue, size_t operand, double x, int64_t n, int64_t c,
+                int64_t h, int64_t w) {
+    for (const EpilogueStep& e : epilogue) {
+      if (e.kind == EpilogueStep::Kind::activation) {
+        x = activate(e, x);
+        continue;
+      }
+      const double y = load(step.inputs.at(operand++), n, c, h, w);
+      x = e.kind == EpilogueStep::Kind::add ? x + y : x * y;
+    }
+    return x;
+  }
+
+  // ---- kernels
+
+  double direct(const Step& step, const ConvKernel& k, int64_t n, int64_t oc, int64_t y, int64_t x) {
+    const ConvShape& s = k.shape;
+    const int64_t blocks = ceil_div(s.oc, 16), p = oc / 16 / k.panel;
+    int64_t at = 0;
+    for (int64_t q = 0; q < p; ++q) at += panel_size(k, q, blocks);
+    const int64_t lanes = std::min<int64_t>(k.panel, blocks - p * k.panel) * 16;
+    double sum = 0;
+    const int64_t first = k.first_block.empty() ? 0 : k.first_block.at(static_cast<size_t>(p));
+    for (int64_t b = first; b < first + k.reduce_blocks; ++b)
+      for (int64_t ky = 0; ky < s.kh; ++ky)
+        for (int64_t kx = 0; kx < s.kw; ++kx)
+          for (int64_t c = b * 16; c < std::min(b * 16 + 16, s.ic); ++c, at += lanes)
+            if (const double w = weight(step.weights[0], at + oc - p * k.panel * 16); w != 0)
+              sum += w * tap(step, s, n, c, y * s.stride_h + ky * s.dilation_h - s.pad_top,
+                             x * s.stride_w + kx * s.dilation_w - s.pad_left);
+    return sum;
+  }
+  static int64_t panel_size(const ConvKernel& k, int64_t p, int64_t blocks) {
+    const ConvShape& s = k.shape;
+    const int64_t first = k.first_block.empty() ? 0 : k.first_block.at(static_cast<size_t>(p));
+    const int64_t channels = std::min((first + k.reduce_blocks) * 16, s.ic) - first * 16;
+    return channels * s.kh * s.kw * std::min<int64_t>(k.panel, blocks - p * k.panel) * 16;
+  }
+  double lanes(const Step& step, const ConvKernel& k, int64_t n, int64_t oc, int64_t y, int64_t x) {
+    const ConvShape& s = k.shape;
+    const int64_t width = s.ic / s.groups, lane = oc % 16;
+    double sum = 0;
+    for (int64_t ky = 0; ky < s.kh; ++ky)
+      for (int64_t i = 0; i < width; ++i)
+        for (int64_t kx = 0; kx < s.kw; ++kx)
+          sum += weight(step.weights[0], (((oc / 16 * s.kh + ky) * width + i) * s.kw + kx) * 16 + lane) *
+                 tap(step, s, n, oc - lane + lane / width * width + i,
+                     y * s.stride_h + ky * s.dilation_h - s.pad_top,
+                     x * s.stride_w + kx * s.dilation_w - s.pad_left);
+    return sum;
+  }
+  double tap(const Step& step, const ConvShape& s, int64_t n, int64_t c, int64_t y, int64_t x) {
+    return y < 0 || y >= s.ih || x < 0 || x >= s.iw ? 0 : load(step.inputs[0], n, c, y, x);
+  }
+
+  void execute(const Step& step, const ConvKernel& k) {
+    ConvKernel joined = k;  // a collapsed image is one row in every view
+    ConvShape& s = joined.shape;
+    if (k.collapsed) {
+      s.iw *= s.ih;
+      s.ow *= s.oh;
+      s.ih = s.oh = 1;
+    }
+    const int64_t panels = ceil_div(ceil_div(s.oc, 16), k.panel);
+    REQUIRE(step.units == panels * s.n * s.oh * static_cast<int64_t>(k.tiles.size()));
+    // Stored at once: an output that lay over x would show.
+    each({s.n, s.oc, s.oh, s.ow}, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      double value = k.has_bias ? weight(step.weights[1], c) : 0;
+      value += k.algorithm == ConvAlgorithm::direct ? direct(step, joined, n, c, h, w)
+                                                    : lanes(step, joined, n, c, h, w);
+      store(step.output, n, c, h, w, finish(step, k.epilogue, 1, value, n, c, h, w));
+    });
+    REQUIRE(step.inputs.size() == 1 + static_cast<size_t>(epilogue_operands(k.epilogue)));
+  }
+
+  void execute(const Step& step, const PoolKernel& k) {
+    const ConvShape& s = k.shape;
+    const bool max = k.mode == PoolKernel::Mode::max;
+    each(step.output.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      double result = max ? -std::numeric_limits<double>::infinity() : 0;
+      int64_t valid = 0, declared = 0;
+      for (int64_t ky = 0; ky < s.kh; ++ky)
+        for (int64_t kx = 0; kx < s.kw; ++kx) {
+          const int64_t y = h * s.stride_h + ky * s.dilation_h - s.pad_top;
+          const int64_t x = w * s.stride_w + kx * s.dilation_w - s.pad_left;
+          declared += y < s.ih + k.pad_bottom && x < s.iw + k.pad_right;
+          if (y < 0 || y >= s.ih || x < 0 || x >= s.iw) continue;
+          valid++;
+          const double value = load(step.inputs[0], n, c, y, x);
+          result = max ? std::max(result, value) : result + value;
+        }
+      const int64_t divisor = max ? 1 : k.count_include_pad ? declared : valid;
+      store(step.output, n, c, h, w, result / static_cast<double>(divisor));
+    });
+  }
+
+  void execute(const Step& step, const PointwiseKernel& k) {
+    using Base = PointwiseKernel::Base;
+    const bool binary = k.base == Base::add || k.base == Base::mul;
+    each(step.output.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      double value = load(step.inputs[0], n, c, h, w);
+      if (k.base == Base::add) value += load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::mul) value *= load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::affine) value = value * weight(step.weights[0], c) + weight(step.weights[1], c);
+      store(step.output, n, c, h, w, finish(step, k.epilogue, binary ? 2 : 1, value, n, c, h, w));
+    });
+  }
+
+  void execute(const Step& step, const ReorderKernel& k) {
+    const View &in = step.inputs[0], &out = step.output;
+    std::vector<double> values;
+    each(in.shape,
+         [&](int64_t n, int64_t c, int64_t h, int64_t w) { values.push_back(load(in, n, c, h, w)); });
+    size_t i = 0;
+    each(out.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      memory(out).at(address(out, n, c, h, w)) = values.at(i++);
+      if (c + 1 == out.shape.c())
+        for (int64_t lane = 1; lane <= k.zero_lanes; ++lane)
+          memory(out).at(address(out, n, c + lane, h, w)) = 0;
+    });
+    REQUIRE(i == values.size());
+  }
+
+  void execute(const Step& step, const SoftmaxKernel&) {
+    const Shape& s = step.output.shape;
+    each({s.n(), 1, s.h(), s.w()}, [&](int64_t n, int64_t, int64_t h, int64_t w) {
+      double top = -std::numeric_limits<double>::infinity(), sum = 0;
+      for (int64_t c = 0; c < s.c(); ++c) top = std::max(top, load(step.inputs[0], n, c, h, w));
+      for (int64_t c = 0; c < s.c(); ++c) sum += std::exp(load(step.inputs[0], n, c, h, w) - top);
+      for (int64_t c = 0; c < s.c(); ++c)
+        store(step.output, n, c, h, w, std::exp(load(step.inputs[0], n, c, h, w) - top) / sum);
+    });
+  }
+
+  const Graph& graph_;
+  const Plan& plan_;
+  std::vector<float> weights_;
+  std::vector<double> workspace_;
+  std::vector<std::vector<double>> inputs_, outputs_;
+};
+
+}  // namespace
+
+std::vector<Tensor> execute_plan(const Graph& graph, const Plan& plan, const WeightStore& store,
+                                 const std::vector<Tensor>& inputs) {
+  return Executor(graph, plan, store, inputs).run();
+}
+
+}  // namespace cardinal::testing

@@ -1,0 +1,26 @@
+# Installs BUILD into SCRATCH/prefix, builds the project in SOURCE against it, changes an imported file, builds again.
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${SCRATCH})
+file(COPY ${SOURCE}/ DESTINATION ${SCRATCH}/consumer)
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
+run(${CMAKE_COMMAND} -S ${SCRATCH}/consumer -B ${SCRATCH}/build -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix
+  -DCMAKE_CXX_COMPILER=${CXX_COMPILER})
+run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
+run(${SCRATCH}/build/consumer)
+if(NOT output STREQUAL "same\n")
+  message(FATAL_ERROR "the linked and the loaded network differ: ${output}")
+endif()
+
+file(SHA256 ${SCRATCH}/build/cardinal/consumer/tiny.h before)
+file(READ ${SCRATCH}/consumer/blocks.nn blocks)
+string(REPLACE "relu |> " "" blocks "${blocks}")
+file(WRITE ${SCRATCH}/consumer/blocks.nn "${blocks}")
+run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
+file(SHA256 ${SCRATCH}/build/cardinal/consumer/tiny.h after)
+if(before STREQUAL after)
+  message(FATAL_ERROR "changing an imported file did not compile the network again")
+endif()

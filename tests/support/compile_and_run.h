@@ -1,0 +1,37 @@
+// The whole compiler in one call, for tests that compare compiled code with the interpreter.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/interpreter.h"
+#include "passes/target.h"
+
+namespace cardinal::testing {
+
+// A directory that is removed with everything in it.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+// Passes, plan, code, link, load, run. The network's outputs in logical order, or what went wrong.
+Result<std::vector<Tensor>> compile_and_run(const Graph&, const WeightStore&, std::span<const Tensor> inputs,
+                                            const Target&);
+
+// The largest |a - b| over an output's elements relative to that output's largest |a|; infinity if the shapes
+// differ or a value is not finite.
+double relative_error(const std::vector<Tensor>& expected, const std::vector<Tensor>& actual);
+
+// Names of the targets this CPU can run, the widest vectors last.
+std::vector<std::string> runnable_targets();
+
+}  // namespace cardinal::testing

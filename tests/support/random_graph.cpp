@@ -1,0 +1,247 @@
+#include "tests/support/random_graph.h"
+
+#include <fmt/format.h>
+
+#include <random>
+
+#include "ir/interpreter.h"
+
+namespace cardinal::testing {
+
+std::variant<NodeId, OpError> add_layer(Graph& graph, const OpAttrs& op, std::vector<NodeId> tensors,
+                                        const std::string& name) {
+  for (const Parameter& p : parameters(op, graph[tensors[0]].type))
+    tensors.push_back(graph.add(Weight{p.shape, p.role}, {}, name + "." + p.suffix));
+  return graph.try_add(op, std::move(tensors), name);
+}
+
+namespace {
+
+class Generator {
+ public:
+  explicit Generator(uint64_t seed) : random_(seed) {}
+
+  Graph run(int size) {
+    graph_.name = "random";
+    const bool flat = chance(0.1);
+    Shape shape =
+        flat ? Shape{pick(1, 3), pick(1, 40)} : Shape{pick(1, 2), pick(1, 40), pick(1, 19), pick(1, 19)};
+    Layout layout = !flat && chance(0.3) ? Layout::nhwc : Layout::nchw;
+    values_.push_back(graph_.add(Input{DType::f32, shape, layout}, {}, "x"));
+    for (int i = 0; i < size; ++i) step(i);
+    add_outputs();
+    return std::move(graph_);
+  }
+
+ private:
+  int64_t pick(int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random_);
+  }
+  bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
+  NodeId recent() {
+    size_t window = std::min<size_t>(values_.size(), 4);
+    return values_[values_.size() - 1 - static_cast<size_t>(pick(0, static_cast<int64_t>(window) - 1))];
+  }
+  const Shape& shape(NodeId id) const { return graph_[id].type.shape; }
+
+  // A value of the same shape as `id`, or `id` itself.
+  NodeId like(NodeId id) {
+    std::vector<NodeId> matches;
+    for (NodeId v : values_)
+      if (shape(v) == shape(id)) matches.push_back(v);
+    return matches[static_cast<size_t>(pick(0, static_cast<int64_t>(matches.size()) - 1))];
+  }
+
+  Conv random_conv(const Shape& in) {
+    static constexpr int64_t kWidths[] = {1, 2, 3, 4, 5, 8, 12, 16, 24, 32};
+    Conv conv;
+    conv.kernel = {pick(1, 4), pick(1, 4)};
+    if (chance(0.5)) conv.kernel = {1, 1};
+    conv.stride = chance(0.7) ? Pair{1, 1} : Pair{pick(1, 3), pick(1, 3)};
+    conv.dilation = chance(0.8) ? Pair{1, 1} : Pair{pick(1, 3), pick(1, 3)};
+    conv.bias = chance(0.5);
+    if (chance(0.2))
+      conv.padding = {Padding::Mode::explicit_, pick(0, 2), pick(0, 2), pick(0, 2), pick(0, 2)};
+    if (chance(0.1)) conv.padding = {Padding::Mode::same_upper};
+    conv.channels = pick(1, 48);
+    if (chance(0.5)) {
+      int64_t width = kWidths[pick(0, std::size(kWidths) - 1)];
+      if (in.c() % width == 0) {
+        conv.groups = in.c() / width;
+        conv.channels = conv.groups * (chance(0.6) ? width : pick(1, 6));
+      }
+    }
+    return conv;
+  }
+
+  OpAttrs random_activation() {
+    static const OpAttrs kAll[] = {Relu{}, Relu6{},     LeakyRelu{},   Sigmoid{}, Tanh{},
+                                   Silu{}, Hardswish{}, Hardsigmoid{}, Gelu{}};
+    return kAll[chance(0.5) ? 0 : pick(0, std::size(kAll) - 1)];
+  }
+
+  OpAttrs random_pool() {
+    PoolWindow window;
+    window.kernel = {pick(1, 3), pick(1, 3)};
+    window.stride = {pick(0, 2), pick(0, 2)};
+    window.padding = {Padding::Mode::explicit_, pick(0, window.kernel.h / 2), pick(0, window.kernel.w / 2), 0,
+                      0};
+    window.padding.bottom = window.padding.top;
+    window.padding.right = window.padding.left;
+    window.ceil_mode = chance(0.3);
+    if (chance(0.5)) {
+      MaxPool pool;
+      static_cast<PoolWindow&>(pool) = window;
+      return pool;
+    }
+    AvgPool pool;
+    static_cast<PoolWindow&>(pool) = window;
+    pool.count_include_pad = chance(0.5);
+    return pool;
+  }
+
+  void step(int number) {
+    NodeId x = recent();
+    std::string name = fmt::format("n{}", number);
+    const bool image = shape(x).rank() == 4;
+    std::variant<NodeId, OpError> added = OpError{};
+    switch (pick(0, image ? 11 : 5)) {
+      case 0:
+        added = add_layer(graph_, random_activation(), {x}, name);
+        break;
+      case 1:
+        added = graph_.try_add(Add{}, {x, like(x)}, name);
+        break;
+      case 2:
+        added = graph_.try_add(Mul{}, {x, like(x)}, name);
+        break;
+      case 3:
+        added = add_layer(graph_, BatchNorm{}, {x}, name);
+        break;
+      case 4:
+        added = image ? add_layer(graph_, random_conv(shape(x)), {x}, name)
+                      : add_layer(graph_, Linear{pick(1, 40), chance(0.7), {}}, {x}, name);
+        break;
+      case 5:
+        added = image ? gate(x, name) : graph_.try_add(Softmax{}, {x}, name);
+        break;
+      case 6:
+        added = add_layer(graph_, random_pool(), {x}, name);
+        break;
+      case 7:
+        added = graph_.try_add(Concat{}, {x, like(x), x}, name);
+        break;
+      case 8:
+        added = chance(0.3) ? graph_.try_add(Flatten{}, {x}, name) : residual(x, name);
+        break;
+      default:
+        added = add_layer(graph_, random_conv(shape(x)), {x}, name);
+        break;
+    }
+    if (auto* id = std::get_if<NodeId>(&added))
+      if (graph_[*id].type.shape.elements() < 40000) values_.push_back(*id);
+  }
+
+  // Squeeze-and-excite: x * sigmoid(conv(global_avg_pool(x))).
+  std::variant<NodeId, OpError> gate(NodeId x, const std::string& name) {
+    NodeId pooled = graph_.add(GlobalAvgPool{}, {x}, name + ".pool");
+    Conv conv;
+    conv.channels = shape(x).c();
+    conv.bias = true;
+    NodeId excited = std::get<NodeId>(add_layer(graph_, conv, {pooled}, name + ".fc"));
+    return graph_.try_add(Mul{}, {x, graph_.add(Sigmoid{}, {excited}, name + ".gate")}, name);
+  }
+
+  // relu(bn(conv(x)) + x)
+  std::variant<NodeId, OpError> residual(NodeId x, const std::string& name) {
+    Conv conv;
+    conv.channels = shape(x).c();
+    conv.kernel = {3, 3};
+    auto y = add_layer(graph_, conv, {x}, name + ".conv");
+    if (auto* error = std::get_if<OpError>(&y)) return *error;
+    NodeId norm = std::get<NodeId>(add_layer(graph_, BatchNorm{}, {std::get<NodeId>(y)}, name + ".bn"));
+    return graph_.try_add(Relu{}, {graph_.add(Add{}, {norm, x}, name + ".sum")}, name);
+  }
+
+  void add_outputs() {
+    graph_.add(Output{}, {values_.back()}, "y");
+    if (chance(0.3)) {
+      NodeId extra = recent();
+      Layout layout = shape(extra).rank() == 4 && chance(0.5) ? Layout::nhwc : Layout::nchw;
+      graph_.add(Output{layout}, {extra}, "z");
+    }
+  }
+
+  std::mt19937_64 random_;
+  Graph graph_;
+  std::vector<NodeId> values_;
+};
+
+// The part of `graph` that computes `results`, as outputs.
+Graph with_outputs(const Graph& graph, const std::vector<NodeId>& results, NodeId bypass,
+                   NodeId replacement) {
+  Graph cut;
+  cut.name = graph.name;
+  std::vector<NodeId> map(graph.size());
+  for (NodeId id : graph.ids()) {
+    const Node& node = graph[id];
+    if (node.is<Output>()) continue;
+    if (id == bypass && bypass != replacement) {
+      map[index(id)] = map[index(replacement)];
+      continue;
+    }
+    std::vector<NodeId> operands;
+    for (NodeId operand : node.operands) operands.push_back(map[index(operand)]);
+    map[index(id)] = cut.add(node.op, std::move(operands), node.name, node.where);
+  }
+  for (size_t i = 0; i < results.size(); ++i)
+    cut.add(Output{}, {map[index(results[i])]}, fmt::format("y{}", i));
+  return rebuild(cut, [](Rebuilder& r, NodeId id) { return r.copy(id); });
+}
+
+}  // namespace
+
+Graph random_graph(uint64_t seed, int size) { return Generator(seed).run(size); }
+
+std::vector<Tensor> random_inputs(const Graph& graph, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<Tensor> inputs;
+  for (NodeId id : graph.inputs()) {
+    Tensor tensor(graph[id].type);
+    for (double& value : tensor.data) value = normal(random);
+    inputs.push_back(std::move(tensor));
+  }
+  return inputs;
+}
+
+Graph minimise(Graph graph, const std::function<bool(const Graph&)>& fails) {
+  for (bool smaller = true; smaller;) {
+    smaller = false;
+    for (NodeId id : graph.ids()) {
+      const Node& node = graph[id];
+      if (node.is_constant || node.is<Output>() || node.is<Input>()) continue;
+      Graph cut = with_outputs(graph, {id}, id, id);
+      if (cut.size() < graph.size() && fails(cut)) {
+        graph = std::move(cut);
+        smaller = true;
+        break;
+      }
+      std::vector<NodeId> results;
+      for (NodeId output : graph.outputs()) results.push_back(graph[output].operands[0]);
+      for (NodeId operand : node.operands) {
+        if (graph[operand].type != node.type || graph[operand].is_constant) continue;
+        Graph bypassed = with_outputs(graph, results, id, operand);
+        if (bypassed.size() < graph.size() && fails(bypassed)) {
+          graph = std::move(bypassed);
+          smaller = true;
+          break;
+        }
+      }
+      if (smaller) break;
+    }
+  }
+  return graph;
+}
+
+}  // namespace cardinal::testing

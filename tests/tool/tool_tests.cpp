@@ -1,0 +1,337 @@
+// The built tool as its users meet it: messages, exit codes, and what is on disk afterwards.
+#include <sys/wait.h>
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "compiler/weights/npy.h"
+#include "tests/runtime/scratch_directory.h"
+
+namespace {
+
+constexpr const char* kNetwork = R"(# One convolution with everything around it.
+network tiny(channels: int = 8) {
+  input image: f32[1, 3, 6, 6]
+  y = image |> conv1: conv(channels, kernel=3) |> bn1: batch_norm |> relu |> global_avg_pool |> flatten |> fc: linear(5)
+  return y
+}
+)";
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+// A scratch directory with tiny.nn in it, in which the tool runs.
+class Workshop {
+ public:
+  Workshop() { write("tiny.nn", kNetwork); }
+
+  Outcome cardinal(const std::string& arguments) const {
+    std::string command =
+        "cd '" + scratch_.path() + "' && '" CARDINAL_TOOL "' " + arguments + " >.out 2>.err";
+    int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(".out"), read(".err")};
+  }
+  void write(const std::string& name, const std::string& text) const {
+    write_text(scratch_.file(name), text);
+  }
+  std::string read(const std::string& name) const { return read_text(scratch_.file(name)); }
+  std::string path(const std::string& name) const { return scratch_.file(name); }
+  bool exists(const std::string& name) const { return std::filesystem::exists(scratch_.file(name)); }
+  // Names other than the tool's captured output and those given.
+  std::vector<std::string> others(std::vector<std::string> known) const {
+    known.insert(known.end(), {".out", ".err", "tiny.nn"});
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(scratch_.path())) {
+      std::string name = entry.path().filename().string();
+      if (std::find(known.begin(), known.end(), name) == known.end()) found.push_back(name);
+    }
+    return found;
+  }
+  void write_npy(const std::string& name, const cardinal::Shape& shape, float value) const {
+    std::vector<float> values(static_cast<size_t>(shape.elements()), value);
+    std::string data(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+    write(name, cardinal::npy_header("<f4", shape) + data);
+  }
+
+ private:
+  ScratchDirectory scratch_;
+};
+
+bool has(const std::string& text, const std::string& part) {
+  UNSCOPED_INFO(text);
+  return text.find(part) != std::string::npos;
+}
+
+// The command fails by the user's fault, says so, and leaves nothing behind.
+void check_refused(const Workshop& shop, const std::string& arguments, const std::string& message,
+                   const std::vector<std::string>& known = {}) {
+  INFO("cardinal " << arguments);
+  Outcome outcome = shop.cardinal(arguments);
+  CHECK(outcome.code == 1);
+  CHECK(has(outcome.err, message));
+  CHECK(outcome.out == "");
+  CHECK(shop.others(known) == std::vector<std::string>{});
+}
+
+}  // namespace
+
+TEST_CASE("usage") {
+  Workshop shop;
+  Outcome version = shop.cardinal("--version");
+  CHECK(version.code == 0);
+  CHECK(has(version.out, "cardinal "));
+  Outcome help = shop.cardinal("--help");
+  CHECK(help.code == 0);
+  CHECK(has(help.out, "exit codes: 0 done, 1 your mistake"));
+  for (const char* verb : {"compile", "check", "fmt", "ir", "info", "run", "bench", "verify"}) {
+    CHECK(has(help.out, std::string("  ") + verb + " "));
+    CHECK(shop.cardinal(std::string(verb) + " --help").code == 0);
+    CHECK(shop.cardinal(verb).code == 1);
+  }
+  check_refused(shop, "", "a verb is needed");
+  check_refused(shop, "compiel tiny.nn", "compiel");
+  check_refused(shop, "compile tiny.nn --wieghts random:0", "--wieghts");
+  check_refused(shop, "compile tiny.nn --weights random:0 --emit exe", "exe");
+  check_refused(shop, "bench x.so --threads 0", "--threads");
+}
+
+TEST_CASE("check") {
+  Workshop shop;
+  Outcome right = shop.cardinal("check tiny.nn");
+  CHECK(right.code == 0);
+  CHECK(right.err == "");
+  check_refused(shop, "check none.nn", "none.nn");
+  check_refused(shop, "check tiny.nn --set channels", "--set channels is not KEY=VALUE");
+  check_refused(shop, "check tiny.nn --set channels=0", "channels");
+  CHECK(shop.cardinal("check tiny.nn --set channels=32").code == 0);
+  shop.write("bad.nn",
+             "network bad {\n  input x: f32[1, 3, 8, 8]\n  y = x |> conv(8, kernle=3)\n  return y\n}\n");
+  check_refused(shop, "check bad.nn", "bad.nn:3:", {"bad.nn"});
+}
+
+TEST_CASE("fmt") {
+  Workshop shop;
+  std::string messy = "network a {\n input x: f32[1, 3, 8, 8]\n y = x|>relu\n return y\n}\n";
+  shop.write("a.nn", messy);
+  check_refused(shop, "fmt --check a.nn", "a.nn is not formatted", {"a.nn"});
+  CHECK(shop.read("a.nn") == messy);
+  CHECK(shop.cardinal("fmt a.nn").code == 0);
+  CHECK(shop.read("a.nn") != messy);
+  CHECK(shop.cardinal("fmt --check a.nn").code == 0);
+  std::string broken = "network a {\n";
+  shop.write("a.nn", broken);
+  check_refused(shop, "fmt a.nn", "a.nn:", {"a.nn"});
+  CHECK(shop.read("a.nn") == broken);
+}
+
+TEST_CASE("ir") {
+  Workshop shop;
+  Outcome source = shop.cardinal("ir tiny.nn");
+  CHECK(source.code == 0);
+  CHECK(has(source.out, "network tiny"));
+  CHECK(has(source.out, "batch_norm("));
+  Outcome folded = shop.cardinal("ir tiny.nn --after fold_batch_norm");
+  CHECK(folded.code == 0);
+  CHECK(folded.out.find("batch_norm(") == std::string::npos);
+  check_refused(shop, "ir tiny.nn --after folding", "there is no pass folding; there are source, ");
+}
+
+TEST_CASE("compile writes a shared object and its header") {
+  Workshop shop;
+  Outcome compiled = shop.cardinal("compile tiny.nn --weights random:1");
+  CHECK(compiled.code == 0);
+  CHECK(compiled.out == "");
+  CHECK(has(compiled.err, "tiny.so: network tiny for "));
+  CHECK(shop.others({"tiny.so", "tiny.h"}) == std::vector<std::string>{});
+  CHECK(has(shop.read("tiny.h"), "tiny_cardinal_model"));
+
+  // The same inputs make the same bytes.
+  std::string first = shop.read("tiny.so");
+  CHECK(shop.cardinal("compile tiny.nn --weights random:1").code == 0);
+  CHECK(shop.read("tiny.so") == first);
+
+  Outcome info = shop.cardinal("info tiny.so --json");
+  REQUIRE(info.code == 0);
+  nlohmann::json json = nlohmann::json::parse(info.out);
+  CHECK(json["network"] == "tiny");
+  CHECK(json["inputs"][0]["shape"] == nlohmann::json({1, 3, 6, 6}));
+  CHECK(json["parameters"] == 8 * 3 * 9 + 4 * 8 + 8 * 5 + 5);
+  CHECK(json["steps"].size() > 1);
+  Outcome text = shop.cardinal("info tiny.so --steps");
+  CHECK(text.code == 0);
+  CHECK(has(text.out, "image: f32[1, 3, 6, 6] nchw"));
+  CHECK(has(text.out, "conv1 "));
+}
+
+TEST_CASE("everything that can be emitted is") {
+  Workshop shop;
+  CHECK(shop.cardinal(
+                "compile tiny.nn --weights random:1 --emit so,obj,asm,llvm-ir --emit header,ir,plan -o n.so")
+            .code == 0);
+  std::vector<std::string> names{"n.so", "n.o", "n.s", "n.ll", "n.h", "n.ir", "n.plan"};
+  for (const std::string& name : names) CHECK(shop.read(name) != "");
+  CHECK(shop.others(names) == std::vector<std::string>{});
+  CHECK(has(shop.read("n.s"), "conv"));
+  CHECK(has(shop.read("n.ll"), "define"));
+  CHECK(has(shop.read("n.plan"), "conv1"));
+  Outcome printed = shop.cardinal("compile tiny.nn --emit ir -o -");
+  CHECK(printed.code == 0);
+  CHECK(printed.out == shop.read("n.ir"));
+}
+
+TEST_CASE("a dump compiles to the same network") {
+  Workshop shop;
+  REQUIRE(shop.cardinal("compile tiny.nn --weights random:1 -o a.so --dump-dir dumps").code == 0);
+  shop.write_npy("x.npy", {1, 3, 6, 6}, 0.5f);
+  REQUIRE(shop.cardinal("run a.so --input x.npy --output a.npy").code == 0);
+  size_t dumps = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(shop.path("dumps"))) {
+    if (entry.path().extension() != ".ir") continue;
+    ++dumps;
+    INFO(entry.path());
+    CHECK(shop.cardinal("compile '" + entry.path().string() + "' --weights random:1 -o b.so").code == 0);
+    CHECK(shop.cardinal("run b.so --input x.npy --output b.npy").code == 0);
+    CHECK(shop.read("a.npy") == shop.read("b.npy"));
+  }
+  CHECK(dumps > 3);
+  CHECK(shop.exists("dumps/00-source.ir"));
+  Outcome set = shop.cardinal("check dumps/00-source.ir --set channels=4");
+  CHECK(set.code == 1);
+  CHECK(has(set.err, "whose parameters are settled"));
+}
+
+TEST_CASE("print-after prints what was asked for") {
+  Workshop shop;
+  Outcome one = shop.cardinal("compile tiny.nn --weights random:1 --print-after source");
+  CHECK(one.code == 0);
+  CHECK(has(one.out, "# after source\nnetwork tiny"));
+  CHECK(one.out.find("# after fold_batch_norm") == std::string::npos);
+  Outcome all = shop.cardinal("compile tiny.nn --weights random:1 --print-after all");
+  CHECK(has(all.out, "# after fold_batch_norm"));
+  CHECK(has(all.out, "# after plan"));
+}
+
+TEST_CASE("a compilation that is refused writes nothing") {
+  Workshop shop;
+  std::filesystem::create_directory(shop.path("directory"));
+  std::vector<std::string> known{"directory", "mine.h", "bad.weights", "dir.so"};
+  shop.write("bad.weights", "no weights");
+  shop.write("mine.h", "int mine;\n");
+  std::filesystem::create_directory(shop.path("dir.so"));
+  auto refused = [&](const std::string& arguments, const std::string& message) {
+    check_refused(shop, "compile tiny.nn --dump-dir dumps " + arguments, message, known);
+  };
+  refused("", "--emit so needs the weights: --weights FILE, or random:SEED");
+  refused("--weights none.safetensors", "cannot read none.safetensors: No such file or directory");
+  refused("--weights directory", "cannot read directory: it is a directory");
+  refused("--weights bad.weights", "bad.weights is not a usable safetensors file");
+  refused("--weights random:x", "random:x is not random:SEED");
+  refused("--weights random:1 -o nowhere/x.so", "cannot write nowhere/x.so: there is no directory nowhere");
+  refused("--weights random:1 -o directory", "cannot write directory: it is a directory");
+  refused("--weights random:1 -o dir.so", "cannot write dir.so: it is a directory");
+  refused("--weights random:1 -o tiny.nn", "tiny.nn is both read and written");
+  refused("--weights random:1 -o mine.so", "mine.h exists and is not a header that cardinal wrote");
+  refused("--weights random:1 -o x.h", "x.h would be both so and header");
+  refused("--weights random:1 -o -", "it cannot be the shared object");
+  refused("--weights random:1 -o /dev/null --emit so", "/dev/null");
+  refused("--weights random:1 --target z80", "z80");
+  refused("--weights random:1 --network other", "other");
+  refused("--weights random:1 --set depth=3", "depth");
+  refused("--weights random:1 --plan none.plan", "cannot read none.plan");
+  refused("--weights random:1 --print-after nothing", "there is no pass nothing");
+  refused("--emit ir --weights-file", "--weights-file goes with --emit so or obj");
+  check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h",
+                "--dump-dir mine.h is not a directory", known);
+  check_refused(shop, "compile tiny.nn --weights bad.weights -o bad.so --weights-file",
+                "bad.weights is both read and written", known);
+  CHECK(shop.read("mine.h") == "int mine;\n");
+  CHECK(std::filesystem::is_character_file("/dev/null"));
+}
+
+TEST_CASE("weights beside the shared object") {
+  Workshop shop;
+  REQUIRE(shop.cardinal("compile tiny.nn --weights random:1 -o inside.so --emit so").code == 0);
+  REQUIRE(shop.cardinal("compile tiny.nn --weights random:1 -o beside.so --emit so --weights-file").code ==
+          0);
+  CHECK(shop.others({"inside.so", "beside.so", "beside.weights"}) == std::vector<std::string>{});
+  shop.write_npy("x.npy", {1, 3, 6, 6}, 0.25f);
+  CHECK(shop.cardinal("run inside.so --input x.npy --output a.npy").code == 0);
+  CHECK(shop.cardinal("run beside.so --input x.npy --output b.npy").code == 0);
+  CHECK(shop.read("a.npy") == shop.read("b.npy"));
+
+  // Weights of another seed do not belong to this model.
+  REQUIRE(shop.cardinal("compile tiny.nn --weights random:2 -o other.so --emit so --weights-file").code == 0);
+  shop.write("beside.weights", shop.read("other.weights"));
+  Outcome wrong = shop.cardinal("info beside.so");
+  CHECK(wrong.code == 1);
+  CHECK(has(wrong.err, "beside.weights"));
+}
+
+TEST_CASE("run") {
+  Workshop shop;
+  REQUIRE(shop.cardinal("compile tiny.nn --weights random:1").code == 0);
+  shop.write_npy("x.npy", {1, 3, 6, 6}, 0.5f);
+  shop.write_npy("wide.npy", {1, 3, 6, 7}, 0.5f);
+  REQUIRE(shop.cardinal("run tiny.so --input x.npy --output y.npy").code == 0);
+  cardinal::Result<cardinal::NpyArray> y = cardinal::read_npy(shop.path("y.npy"));
+  REQUIRE(y);
+  CHECK(y->type.shape == cardinal::Shape{1, 5});
+  CHECK(shop.cardinal("run tiny.so --input image=x.npy --output z.npy --threads 2").code == 0);
+  CHECK(shop.read("y.npy") == shop.read("z.npy"));
+
+  std::vector<std::string> known{"tiny.so", "tiny.h", "x.npy", "wide.npy", "y.npy", "z.npy"};
+  auto refused = [&](const std::string& arguments, const std::string& message) {
+    check_refused(shop, "run tiny.so " + arguments, message, known);
+  };
+  refused("--input wide.npy --output w.npy",
+          "wide.npy has f32[1, 3, 6, 7], input image takes f32[1, 3, 6, 6] (n, c, h, w)");
+  refused("--output w.npy", "no --input for image: f32[1, 3, 6, 6] nchw");
+  refused("--input x.npy", "no --output for ");
+  refused("--input x.npy --input image=x.npy --output w.npy", "input image is given twice");
+  refused("--input none.npy --output w.npy", "cannot read none.npy");
+  refused("--input tiny.h --output w.npy", "it does not begin as a .npy file does");
+  refused("--input x.npy --output none/w.npy", "there is no directory none");
+  check_refused(shop, "run x.npy --input x.npy --output w.npy", "x.npy", known);
+  check_refused(shop, "run none.so --input x.npy --output w.npy", "none.so", known);
+}
+
+TEST_CASE("bench") {
+  Workshop shop;
+  REQUIRE(shop.cardinal("compile tiny.nn --weights random:1").code == 0);
+  Outcome bench = shop.cardinal("bench tiny.so --json --steps --seconds 0.05 --threads 2");
+  REQUIRE(bench.code == 0);
+  nlohmann::json json = nlohmann::json::parse(bench.out);
+  CHECK(json["threads"] == 2);
+  CHECK(json["runs"] >= 5);
+  CHECK(json["median_ms"] >= json["min_ms"]);
+  CHECK(json["min_ms"] > 0.0);
+  CHECK(json["percent_of_peak"] > 0.0);
+  double flops = json["flops"], median_ms = json["median_ms"];
+  CHECK(json["gflops"].get<double>() == Approx(flops / median_ms * 1e-6));
+  CHECK(json["percent_of_peak"].get<double>() ==
+        Approx(100 * json["gflops"].get<double>() / json["peak_gflops"].get<double>()));
+  CHECK(json["steps"].size() > 1);
+  Outcome text = shop.cardinal("bench tiny.so --seconds 0.05");
+  CHECK(text.code == 0);
+  for (const char* key : {"median_ms", "min_ms", "gflops", "percent_of_peak"}) CHECK(has(text.out, key));
+}
+
+TEST_CASE("verify") {
+  Workshop shop;
+  Outcome agrees = shop.cardinal("verify tiny.nn --weights random:1");
+  CHECK(agrees.code == 0);
+  CHECK(has(agrees.out, "agree with the reference within 1e-04"));
+  CHECK(has(agrees.out, "conv1"));
+  // A tolerance that rounding to float cannot meet: the first layer is named, at its place in the source.
+  Outcome diverges = shop.cardinal("verify tiny.nn --weights random:1 --tolerance 1e-12");
+  CHECK(diverges.code == 1);
+  CHECK(has(diverges.err, "tiny.nn:4:"));
+  CHECK(has(diverges.err, "conv1 ("));
+  CHECK(has(diverges.err, "diverges: element ["));
+  check_refused(shop, "verify tiny.nn", "--weights");
+  CHECK(shop.others({}) == std::vector<std::string>{});
+}

@@ -1,0 +1,234 @@
+// ir/weights.h: widening, checking, random weights.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+
+#include "ir/weights.h"
+#include "tests/weights/file_makers.h"
+
+namespace cardinal {
+
+using testing::small_network;
+
+namespace {
+
+class MapStore final : public WeightStore {
+ public:
+  void set(const std::string& name, const Shape& shape, std::vector<float> values) {
+    data_[name] = std::move(values);
+    tensors_[name] = {{DType::f32, shape}, std::as_bytes(std::span(data_[name]))};
+  }
+  void erase(const std::string& name) { tensors_.erase(name); }
+  void set_unusable(const std::string& name, const std::string& why) {
+    erase(name);
+    unusable_[name] = why;
+  }
+  const StoredTensor* find(std::string_view name) const override {
+    auto it = tensors_.find(name);
+    return it == tensors_.end() ? nullptr : &it->second;
+  }
+  std::vector<std::string> names() const override {
+    std::vector<std::string> out;
+    for (const auto& [name, tensor] : tensors_) out.push_back(name);
+    for (const auto& [name, why] : unusable_) out.push_back(name);
+    return out;
+  }
+  std::string unusable(std::string_view name) const override {
+    auto it = unusable_.find(name);
+    return it == unusable_.end() ? "" : it->second;
+  }
+  std::string describe() const override { return "a.weights"; }
+
+ private:
+  std::map<std::string, std::vector<float>> data_;
+  std::map<std::string, StoredTensor, std::less<>> tensors_;
+  std::map<std::string, std::string, std::less<>> unusable_;
+};
+
+MapStore right_store() {
+  MapStore store;
+  store.set("conv.weight", {3, 2, 1, 1}, {1, 2, 3, 4, 5, 6});
+  for (const char* name : {"conv.bias", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"})
+    store.set(name, {3}, {1, 2, 3});
+  return store;
+}
+
+std::string check_text(const WeightStore& store, const Graph& graph = small_network()) {
+  Status status = check_weights(graph, store);
+  return status ? std::string() : status.error().render(SourceMap());
+}
+
+bool has(const std::string& text, const std::string& part) {
+  UNSCOPED_INFO(text);
+  return text.find(part) != std::string::npos;
+}
+
+StoredTensor halves(DType dtype, const std::vector<uint16_t>& bits) {
+  return {{dtype, {static_cast<int64_t>(bits.size())}}, std::as_bytes(std::span(bits))};
+}
+
+}  // namespace
+
+TEST_CASE("every f16 widens to its value") {
+  std::vector<uint16_t> bits(65536);
+  for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint16_t>(i);
+  std::vector<float> wide = to_floats(halves(DType::f16, bits));
+  size_t wrong = 0;
+  for (size_t i = 0; i < bits.size(); ++i) {
+    int exponent = static_cast<int>(i >> 10 & 31), mantissa = static_cast<int>(i & 1023);
+    double magnitude = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+    if (exponent == 31) magnitude = std::numeric_limits<double>::infinity();
+    bool is_nan = exponent == 31 && mantissa;
+    double expected = i >> 15 ? -magnitude : magnitude;
+    bool same = is_nan ? std::isnan(wide[i]) : wide[i] == expected && std::signbit(wide[i]) == (i >> 15 == 1);
+    wrong += !same;
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("bf16 widens to the upper half of f32") {
+  std::vector<float> wide = to_floats(halves(DType::bf16, {0x3f80, 0xc000, 0x0001, 0x7f80}));
+  CHECK(wide ==
+        std::vector<float>{1.0f, -2.0f, std::ldexp(1.0f, -133), std::numeric_limits<float>::infinity()});
+}
+
+TEST_CASE("unaligned tensors are read") {
+  std::vector<float> values{1.5f, -2.5f};
+  std::vector<std::byte> bytes(1 + 8);
+  std::memcpy(&bytes[1], values.data(), 8);
+  CHECK(to_floats({{DType::f32, {2}}, std::span(bytes).subspan(1)}) == values);
+}
+
+TEST_CASE("right weights pass, batch counters are ignored") {
+  MapStore store = right_store();
+  CHECK(check_text(store) == "");
+  store.set_unusable("bn.num_batches_tracked", "its dtype is I64");
+  CHECK(check_text(store) == "");
+}
+
+TEST_CASE("everything wrong with the weights is reported at once") {
+  MapStore store = right_store();
+  store.erase("conv.weight");
+  store.set("conv.wieght", {3, 2, 1, 1}, {1, 2, 3, 4, 5, 6});
+  store.set("conv.bias", {4}, {1, 2, 3, 4});
+  store.set("bn.bias", {3}, {1, std::nanf(""), std::numeric_limits<float>::infinity()});
+  store.set("bn.running_var", {3}, {1, -0.5f, 2});
+  store.set_unusable("bn.weight", "its dtype is I64, expected F32, F16 or BF16");
+  std::string text = check_text(store);
+  CHECK(has(text, "a.weights: 1 weight is missing"));
+  CHECK(has(text,
+            "conv.weight, expected with shape [3, 2, 1, 1]; the closest name in the file is conv.wieght"));
+  CHECK(has(text, "a.weights: 1 weight the network does not have"));
+  CHECK(has(text, "conv.wieght; the closest name that is missing is conv.weight"));
+  CHECK(has(text, "conv.bias has shape [4], expected [3]"));
+  CHECK(has(text, "bn.bias: 2 of 3 values are not finite, the first is nan at index 1"));
+  CHECK(has(text, "bn.running_var: 1 of 3 values are negative or not finite, the first is -0.5 at index 1"));
+  CHECK(has(text, "bn.weight: its dtype is I64, expected F32, F16 or BF16"));
+}
+
+TEST_CASE("a zero variance and a negative mean are fine") {
+  MapStore store = right_store();
+  store.set("bn.running_var", {3}, {0, 0, 0});
+  store.set("bn.running_mean", {3}, {-1, -2, -3});
+  CHECK(check_text(store) == "");
+}
+
+TEST_CASE("a wrapper's prefix is recognised") {
+  MapStore store;
+  MapStore inner = right_store();
+  for (const std::string& name : inner.names())
+    store.set("module." + name, inner.find(name)->type.shape, to_floats(*inner.find(name)));
+  CHECK(has(check_text(store),
+            "bn.weight, expected with shape [3]; the closest name in the file is module.bn.weight"));
+}
+
+TEST_CASE("long lists are cut") {
+  MapStore store = right_store();
+  for (int i = 0; i < 53; ++i) store.set(fmt::format("unrelated{:02}", i), {1}, {0});
+  std::string text = check_text(store);
+  CHECK(has(text, "53 weights the network does not have"));
+  CHECK(has(text, "unrelated19"));
+  CHECK_FALSE(has(text, "unrelated20"));
+  CHECK(has(text, "and 33 more"));
+}
+
+// ---- random weights
+
+namespace {
+
+Graph weights_only(const std::vector<std::pair<std::string, Weight>>& weights) {
+  Graph graph;
+  for (const auto& [name, weight] : weights) graph.add(weight, {}, name);
+  return graph;
+}
+
+struct Statistics {
+  double mean = 0, deviation = 0, min = 0, max = 0;
+};
+Statistics statistics(Shape shape, Role role) {
+  auto store = random_weights(weights_only({{"w", {shape, role}}}), 1);
+  std::vector<float> values = to_floats(*store->find("w"));
+  Statistics s{0, 0, values[0], values[0]};
+  for (float v : values) {
+    s.mean += v / static_cast<double>(values.size());
+    s.min = std::min<double>(s.min, v);
+    s.max = std::max<double>(s.max, v);
+  }
+  for (float v : values) s.deviation += (v - s.mean) * (v - s.mean) / static_cast<double>(values.size());
+  s.deviation = std::sqrt(s.deviation);
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("random weights depend on seed, name, shape and role alone") {
+  Weight kernel{{8, 4, 3, 3}, Role::kernel}, scale{{8}, Role::scale};
+  auto a = random_weights(weights_only({{"a", kernel}, {"b", kernel}, {"s", scale}}), 7);
+  auto b = random_weights(weights_only({{"s", scale}, {"b", kernel}}), 7);
+  CHECK(to_floats(*a->find("b")) == to_floats(*b->find("b")));
+  CHECK(to_floats(*a->find("s")) == to_floats(*b->find("s")));
+  CHECK(to_floats(*a->find("a")) != to_floats(*a->find("b")));
+  auto other_seed = random_weights(weights_only({{"b", kernel}}), 8);
+  CHECK(to_floats(*a->find("b")) != to_floats(*other_seed->find("b")));
+  CHECK(a->describe() == "random:7");
+  CHECK(a->find("c") == nullptr);
+}
+
+TEST_CASE("the first random values stay what they are") {
+  // Networks compiled with the same seed by different builds must agree, so the generator is part of the
+  // interface.
+  auto store = random_weights(weights_only({{"conv1.weight", {{1, 2, 1, 1}, Role::kernel}}}), 0);
+  std::vector<float> values = to_floats(*store->find("conv1.weight"));
+  CHECK(values[0] == Approx(0.271531552).epsilon(1e-6));
+  CHECK(values[1] == Approx(0.496653765).epsilon(1e-6));
+}
+
+TEST_CASE("random weights are distributed as documented") {
+  Statistics kernel = statistics({64, 32, 3, 3}, Role::kernel);
+  double he = std::sqrt(2.0 / (32 * 9));
+  CHECK(std::abs(kernel.mean) < 0.02 * he);
+  CHECK(kernel.deviation == Approx(he).epsilon(0.02));
+  Statistics variance = statistics({4096}, Role::variance);
+  CHECK(variance.min >= 0.5);
+  CHECK(variance.max < 1.5);
+  CHECK(variance.mean == Approx(1.0).epsilon(0.02));
+  Statistics scale = statistics({4096}, Role::scale);
+  CHECK(scale.min >= 0.5);
+  CHECK(scale.max < 1.0);
+  for (Role role : {Role::mean, Role::shift, Role::bias}) {
+    Statistics s = statistics({4096}, role);
+    CHECK(std::abs(s.mean) < 0.01);
+    CHECK(s.deviation == Approx(0.1).epsilon(0.05));
+  }
+}
+
+TEST_CASE("random weights pass the check") {
+  Graph graph = small_network();
+  CHECK(check_text(*random_weights(graph, 3), graph) == "");
+}
+
+}  // namespace cardinal
