@@ -62,9 +62,9 @@ class TemporaryFile {
   std::string path_;
 };
 
-// Whether a shared object can appear at `path`; asked first, so that the linker's own words are only needed
-// for bugs.
-Status check_destination(const std::filesystem::path& path) {
+// Whether a shared object of about `bytes` can appear at `path`; asked first, so that the linker's own words
+// are only needed for bugs, and because lld writes through a mapping: on a full disk that is a bus error.
+Status check_destination(const std::filesystem::path& path, size_t bytes) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
@@ -75,6 +75,11 @@ Status check_destination(const std::filesystem::path& path) {
         fmt::format("cannot write '{}': there is no directory '{}'", path.string(), directory.string()));
   if (access(directory.c_str(), W_OK | X_OK) != 0)
     return Diagnostics(fmt::format("cannot write '{}': {}", path.string(), std::strerror(errno)));
+  constexpr uintmax_t kSlack = 64 << 10;  // headers, symbol tables and the alignment of segments
+  const std::filesystem::space_info space = std::filesystem::space(directory, error);
+  if (!error && space.available < bytes + kSlack)
+    return Diagnostics(fmt::format("cannot write '{}': it takes {} bytes and the disk has {} left",
+                                   path.string(), bytes + kSlack, space.available));
   return ok();
 }
 
@@ -108,7 +113,7 @@ Status run_linker(const std::string& object, const std::string& soname, const st
 }  // namespace
 
 Status link_shared(const std::string& object, const std::string& symbol, const std::string& path) {
-  if (Status status = check_destination(path); !status) return status;
+  if (Status status = check_destination(path, object.size()); !status) return status;
   const AnonymousFile input(object);
   if (!input.complete()) return Diagnostics(fmt::format("cannot link '{}': {}", path, std::strerror(errno)));
 

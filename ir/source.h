@@ -25,6 +25,7 @@ class SourceMap {
  public:
   // Returns the new file's id (from 1). `path` is what diagnostics print.
   uint32_t add(std::string path, std::string text);
+  uint32_t count() const { return static_cast<uint32_t>(files_.size()); }
   std::string_view path(uint32_t file) const;
   std::string_view text(uint32_t file) const;
   // The line without its newline; empty if there is none.

@@ -54,9 +54,12 @@ Result<std::vector<Artefact>> choose_artefacts(const std::vector<std::string>& n
   return out;
 }
 
-Status check_writable(const std::string& path) {
+Status check_output(const std::string& path, std::span<const std::string> read) {
   if (path == "-") return ok();
   std::error_code ignored;
+  for (const std::string& input : read)
+    if (std::filesystem::equivalent(input, path, ignored))
+      return Diagnostics(fmt::format("{} is both read and written", path));
   auto failure = [&path](std::string_view why) {
     return Diagnostics(fmt::format("cannot write {}: {}", path, why));
   };
@@ -69,6 +72,27 @@ Status check_writable(const std::string& path) {
     return failure(fmt::format("there is no directory {}", directory.string()));
   if (access(directory.c_str(), W_OK | X_OK) != 0)
     return failure(fmt::format("directory {}: {}", directory.string(), std::strerror(errno)));
+  return ok();
+}
+
+void remove_files(std::span<const std::string> paths) {
+  std::error_code ignored;
+  for (const std::string& path : paths)
+    if (std::filesystem::is_regular_file(std::filesystem::symlink_status(path, ignored)))
+      std::filesystem::remove(path, ignored);
+}
+
+Status check_directory(const std::string& path) {
+  std::error_code ignored;
+  std::filesystem::path existing = path;
+  while (!existing.empty() && !std::filesystem::exists(existing, ignored)) existing = existing.parent_path();
+  if (existing.empty()) existing = ".";
+  if (!std::filesystem::is_directory(existing, ignored))
+    return Diagnostics(existing == path ? fmt::format("{} is not a directory", path)
+                                        : fmt::format("cannot make directory {}: {} is not a directory", path,
+                                                      existing.string()));
+  if (access(existing.c_str(), W_OK | X_OK) != 0)
+    return Diagnostics(fmt::format("directory {}: {}", existing.string(), std::strerror(errno)));
   return ok();
 }
 

@@ -33,8 +33,15 @@ struct Artefact {
 Result<std::vector<Artefact>> choose_artefacts(const std::vector<std::string>& names,
                                                const std::string& output, const std::string& network);
 
-// Whether a file can be written there, found out before there is anything to write.
-Status check_writable(const std::string& path);
+// Whether a file can be written there, found out before there is anything to write, without losing one of
+// the files that are read.
+Status check_output(const std::string& path, std::span<const std::string> read);
+
+// Takes back what was written before something failed; a device or a link is the user's own and stays.
+void remove_files(std::span<const std::string> paths);
+
+// Whether `path` is a directory or one can be made there.
+Status check_directory(const std::string& path);
 
 // A header that is written along with a shared object may take the place of an earlier one only.
 Status check_replaces_only_headers(const std::string& path);

@@ -10,6 +10,7 @@
 #include "codegen/describe.h"
 #include "compiler/driver/artefacts.h"
 #include "compiler/driver/build.h"
+#include "compiler/driver/memory.h"
 #include "compiler/driver/network_source.h"
 #include "compiler/driver/progress.h"
 #include "compiler/driver/report.h"
@@ -42,10 +43,14 @@ class Dumps {
     std::error_code error;
     std::filesystem::create_directories(directory_, error);
     if (error) return Diagnostics(fmt::format("cannot make directory {}: {}", directory_, error.message()));
+    std::vector<std::string> done;
     for (const auto& [name, text] : files_) {
       const std::string_view pieces[] = {text};
-      if (Expected<void> written = write_file(directory_ + "/" + name, pieces); !written)
+      done.push_back(directory_ + "/" + name);
+      if (Expected<void> written = write_file(done.back(), pieces); !written) {
+        remove_files(std::span(done).first(done.size() - 1));
         return Diagnostics(written.error().message());
+      }
     }
     return ok();
   }
@@ -59,34 +64,31 @@ class Dumps {
   std::vector<File> files_;
 };
 
-// Whether an output can go there without harm.
-Status check_output(const CompileArgs& args, const std::string& path) {
-  std::error_code ignored;
-  for (const std::string& input : {args.source.path, args.weights, args.plan})
-    if (!input.empty() && std::filesystem::equivalent(input, path, ignored))
-      return Diagnostics(fmt::format("{} is both read and written", path));
-  return check_writable(path);
+// The files that no output may replace: the source with all that it imports, the weights, the plan.
+std::vector<std::string> files_read(const CompileArgs& args, const SourceMap& sources) {
+  std::vector<std::string> files{args.source.path, args.weights, args.plan};
+  for (uint32_t file = 1; file <= sources.count(); ++file) files.emplace_back(sources.path(file));
+  return files;
 }
 
 // Everything that can be wrong before any work is done.
-Status check_outputs(const CompileArgs& args, const std::vector<Artefact>& artefacts) {
+Status check_outputs(const CompileArgs& args, std::span<const std::string> read,
+                     const std::vector<Artefact>& artefacts) {
   for (const Artefact& artefact : artefacts) {
-    if (Status good = check_output(args, artefact.path); !good) return good;
+    if (Status good = check_output(artefact.path, read); !good) return good;
     if (artefact.kind->needs_weights && args.weights.empty())
       return Diagnostics(
           fmt::format("--emit {} needs the weights: --weights FILE, or random:SEED to try the network out",
                       artefact.kind->name));
   }
-  std::error_code ignored;
-  if (!args.dump_dir.empty() && std::filesystem::exists(args.dump_dir, ignored) &&
-      !std::filesystem::is_directory(args.dump_dir, ignored))
-    return Diagnostics(fmt::format("--dump-dir {} is not a directory", args.dump_dir));
+  if (!args.dump_dir.empty())
+    if (Status good = check_directory(args.dump_dir); !good) return good;
   if (args.emit.empty()) return check_replaces_only_headers(artefacts.back().path);
   return ok();
 }
 
 // The file beside the code that `--weights-file` asks for; empty without it.
-Result<std::filesystem::path> choose_weights_path(const CompileArgs& args,
+Result<std::filesystem::path> choose_weights_path(const CompileArgs& args, std::span<const std::string> read,
                                                   const std::vector<Artefact>& artefacts) {
   if (!args.weights_file) return std::filesystem::path();
   const Artefact& first = artefacts.front();
@@ -94,7 +96,7 @@ Result<std::filesystem::path> choose_weights_path(const CompileArgs& args,
     return Diagnostics("--weights-file goes with --emit so or obj, as the first thing to emit");
   std::filesystem::path path = first.path;
   path.replace_extension(".weights");
-  if (Status good = check_output(args, path.string()); !good) return good.take_error();
+  if (Status good = check_output(path.string(), read); !good) return good.take_error();
   return path;
 }
 
@@ -171,10 +173,7 @@ Status write_all(Compilation& compilation, const std::vector<Artefact>& artefact
                  const std::string& weights_path) {
   std::vector<std::string> done;
   auto undo = [&done](Status failed) {
-    std::error_code ignored;
-    for (const std::string& path : done)  // a device or a link is the user's own
-      if (std::filesystem::is_regular_file(std::filesystem::symlink_status(path, ignored)))
-        std::filesystem::remove(path, ignored);
+    remove_files(done);
     return failed;
   };
   if (!weights_path.empty()) {
@@ -206,12 +205,15 @@ int compile(const CompileArgs& args) {
   if (!source) return fail(source.error(), sources);
   Result<std::vector<Artefact>> artefacts = choose_artefacts(args.emit, args.output, source->name);
   if (!artefacts) return fail(artefacts.error());
-  if (Status outputs = check_outputs(args, *artefacts); !outputs) return fail(outputs.error());
-  Result<std::filesystem::path> weights_path = choose_weights_path(args, *artefacts);
+  std::vector<std::string> read = files_read(args, sources);
+  if (Status outputs = check_outputs(args, read, *artefacts); !outputs) return fail(outputs.error());
+  Result<std::filesystem::path> weights_path = choose_weights_path(args, read, *artefacts);
   if (!weights_path) return fail(weights_path.error());
 
   std::unique_ptr<WeightStore> weights;
   if (!args.weights.empty()) {
+    if (Status fits = check_memory(memory_to_compile(*source), "compiling this network"); !fits)
+      return fail(fits.error());
     Progress progress(fmt::format("reading {}", args.weights));
     Result<std::unique_ptr<WeightStore>> opened = open_weights(args.weights, *source);
     if (!opened) return fail(opened.error(), sources);
@@ -233,7 +235,12 @@ int compile(const CompileArgs& args) {
   Compilation compilation(sources, *std::move(build), std::move(image));
   if (Status written = write_all(compilation, *artefacts, weights_path->string()); !written)
     return fail(written.error(), sources);
-  if (Status dumped = dumps.write(); !dumped) return fail(dumped.error());
+  if (Status dumped = dumps.write(); !dumped) {
+    std::vector<std::string> written{weights_path->string()};
+    for (const Artefact& artefact : *artefacts) written.push_back(artefact.path);
+    remove_files(written);
+    return fail(dumped.error());
+  }
   double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   for (const Artefact& artefact : *artefacts)
     if (artefact.path != "-") fmt::print(stderr, "{}, {:.1f} s\n", compilation.summary(artefact), seconds);

@@ -25,6 +25,18 @@ exit codes: 0 done, 1 your mistake (nothing is written), 2 a fault of the compil
 // What the chosen verb will do; set by parsing.
 using Action = std::function<int()>;
 
+// CLI::Range takes NaN for a number within it.
+CLI::Validator in_range(double least, double most) {
+  return CLI::Validator(
+      [least, most](const std::string& text) {
+        double value = 0;
+        bool good = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+        return good ? std::string()
+                    : fmt::format("expected a number from {} to {}, got {}", least, most, text);
+      },
+      fmt::format("FLOAT in [{} - {}]", least, most));
+}
+
 // Options that may be repeated take one value each time (allow_extra_args(false)): they must not swallow what
 // follows.
 template <class Args>
@@ -96,8 +108,7 @@ void add_model_verbs(CLI::App& app, InfoArgs& info_args, RunArgs& run_args, Benc
   CLI::App* bench_verb = add_verb(app, "bench", "time a compiled network", bench_args, action, bench);
   bench_verb->add_option("MODEL", bench_args.model, "a compiled network, .so")->required();
   bench_verb->add_option("--threads", bench_args.threads, "how many threads")->check(CLI::Range(1, 1024));
-  bench_verb->add_option("--seconds", bench_args.seconds, "how long to measure")
-      ->check(CLI::Range(0.0, 3600.0));
+  bench_verb->add_option("--seconds", bench_args.seconds, "how long to measure")->check(in_range(0, 3600));
   bench_verb->add_flag("--json", bench_args.json, "as JSON");
   bench_verb->add_flag("--steps", bench_args.steps, "time each step too, on one thread");
 }
@@ -112,7 +123,7 @@ void add_verify(CLI::App& app, VerifyArgs& args, Action& action) {
   sub->add_option("--seed", args.seed, "of the random inputs");
   sub->add_option("--tolerance", args.tolerance, "largest difference, relative to a layer's largest value")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(in_range(0, 1));
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -150,7 +161,8 @@ int main(int argc, char** argv) {
   try {
     return cardinal::driver::parse_and_run(argc, argv);
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "cardinal: error: out of memory\n");
+    fmt::print(stderr, "cardinal: error: out of memory; make the network or its inputs smaller\n");
+    return cardinal::driver::kUserError;
   } catch (const std::exception& error) {
     fmt::print(stderr, "cardinal: internal error: {}\n", error.what());
   }

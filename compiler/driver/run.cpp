@@ -2,9 +2,12 @@
 #include <cardinal/packaging.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <optional>
 
 #include "compiler/driver/artefacts.h"
+#include "compiler/driver/memory.h"
 #include "compiler/driver/report.h"
 #include "compiler/driver/tensors.h"
 #include "compiler/driver/verbs.h"
@@ -39,6 +42,13 @@ Status write_output(const TensorInfo& tensor, const std::string& path, std::span
   return written ? ok() : Diagnostics(written.error().message());
 }
 
+double memory_of_a_run(const Model& model) {
+  double bytes = static_cast<double>(model.workspace_bytes());
+  for (const TensorInfo& tensor : model.inputs()) bytes += static_cast<double>(tensor.bytes);
+  for (const TensorInfo& tensor : model.outputs()) bytes += static_cast<double>(tensor.bytes);
+  return bytes;
+}
+
 }  // namespace
 
 int run(const RunArgs& args) {
@@ -49,8 +59,14 @@ int run(const RunArgs& args) {
   Result<std::vector<std::string>> out_files =
       match_files(model->outputs(), args.outputs, "--output", "output");
   if (!out_files) return fail(out_files.error());
+  std::vector<std::string> read = *in_files;
+  read.push_back(args.model);
   for (const std::string& path : *out_files)
-    if (Status writable = check_writable(path); !writable) return fail(writable.error());
+    if (Status writable = check_output(path, read); !writable) return fail(writable.error());
+  for (auto path = out_files->begin(); path != out_files->end(); ++path)
+    if (std::find(out_files->begin(), path, *path) != path && std::filesystem::path(*path) != "/dev/null")
+      return fail(fmt::format("two outputs would go to {}", *path));
+  if (Status fits = check_memory(memory_of_a_run(*model), "one run"); !fits) return fail(fits.error());
 
   std::vector<std::vector<std::byte>> inputs, outputs;
   std::vector<InputBuffer> in_buffers;
@@ -70,9 +86,12 @@ int run(const RunArgs& args) {
   if (!session) return fail(session.error().message());
   if (Expected<void> done = session->run(in_buffers, out_buffers); !done) return fail(done.error().message());
 
-  for (size_t i = 0; i < out_files->size(); ++i)
-    if (Status written = write_output(model->outputs()[i], (*out_files)[i], outputs[i]); !written)
-      return fail(written.error());
+  for (size_t i = 0; i < out_files->size(); ++i) {
+    Status written = write_output(model->outputs()[i], (*out_files)[i], outputs[i]);
+    if (written) continue;
+    remove_files(std::span(*out_files).first(i));
+    return fail(written.error());
+  }
   return kDone;
 }
 

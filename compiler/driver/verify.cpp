@@ -10,6 +10,7 @@
 
 #include "codegen/codegen.h"
 #include "compiler/driver/build.h"
+#include "compiler/driver/memory.h"
 #include "compiler/driver/network_source.h"
 #include "compiler/driver/progress.h"
 #include "compiler/driver/report.h"
@@ -224,6 +225,8 @@ int verify(const VerifyArgs& args) {
   SourceMap sources;
   Result<Graph> source = load_graph(sources, args.source);
   if (!source) return fail(source.error(), sources);
+  if (Status fits = check_memory(memory_to_verify(*source), "verifying this network"); !fits)
+    return fail(fits.error());
   Result<std::unique_ptr<WeightStore>> weights = open_weights(args.weights, *source);
   if (!weights) return fail(weights.error(), sources);
   Result<Build> build = build_plan(sources, *source, BuildOptions{args.target, args.plan, {}, {}});

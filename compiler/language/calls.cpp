@@ -51,13 +51,15 @@ std::optional<std::string> Elaborator::label_part_text(const ast::LabelPart& par
   }
   const std::string& text = *value.string();
   auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return letter || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
   };
   bool dots =
       text.empty() || text.front() == '.' || text.back() == '.' || text.find("..") != std::string::npos;
   if (!dots && std::all_of(text.begin(), text.end(), plain)) return text;
   fail(where,
-       fmt::format("\"{}\" cannot be a layer's name: letters, digits and '_', in parts joined by '.'", text));
+       fmt::format("\"{}\" cannot be a layer's name: letters, digits, '_' and '-', in parts joined by '.'",
+                   text));
   return std::nullopt;
 }
 
@@ -133,7 +135,8 @@ Value Elaborator::call(const ast::Call& call, const Piped* piped) {
 
 Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation) {
   SourceLocation where = invocation.call->callee.where;
-  if (callable.faulty) return {};
+  bool bad_label = invocation.label && invocation.label->empty();
+  if (callable.faulty || bad_label) return {};
   if (callable.kind == ast::CallableKind::network)
     return fail(where,
                 fmt::format("'{}' is a network and cannot be called; make it a block", callable.name.text));
@@ -152,7 +155,7 @@ Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation
   frame.depth = frame_->depth + 1;
   frame.scopes.emplace_back();
   frame.path = frame_->path;
-  if (invocation.label && !invocation.label->empty()) {
+  if (invocation.label) {
     frame.label = *invocation.label;
     frame.path = join_path(frame.label);
     if (frame.path.size() > kMaxPathLength)

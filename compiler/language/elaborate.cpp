@@ -26,6 +26,21 @@ const ast::Callable* find_network(const Program& program, const std::string& nam
   return nullptr;
 }
 
+std::string example_of(const ast::Type& type) {
+  switch (type.kind) {
+    case ast::TypeKind::integer:
+      return "3";
+    case ast::TypeKind::floating:
+      return "0.5";
+    case ast::TypeKind::boolean:
+      return "true";
+    case ast::TypeKind::list:
+      return fmt::format("[{}]", type.element ? example_of(*type.element) : "1, 2");
+    default:
+      return "name";
+  }
+}
+
 std::string place_key(SourceLocation where) {
   return fmt::format("{}:{}:{}", where.file, where.line, where.column);
 }
@@ -93,6 +108,11 @@ Graph Elaborator::run(const ast::Callable& network, const Settings& settings) {
   return std::move(graph_);
 }
 
+void Elaborator::check_constants(const ast::SourceFile& file) {
+  for (const ast::Item& item : file.items)
+    if (const auto* let = std::get_if<ast::Let>(&item.node)) constant(*let, file.id);
+}
+
 void Elaborator::bind_settings(const ast::Callable& network, const Settings& settings, Frame& frame) {
   std::map<std::string, std::string> given;
   std::vector<std::string> names;
@@ -131,8 +151,9 @@ Value Elaborator::setting_value(const ast::ParameterDecl& parameter, const std::
   if (value && value->as<int64_t>() && parameter.type->kind == ast::TypeKind::floating)
     return {value->number()};
   if (value && matches(*value, *parameter.type)) return *value;
-  return fail({}, fmt::format("--set {}={}: expected {}", parameter.name.text, text,
-                              ast::to_string(*parameter.type)));
+  std::string given = text.size() <= 40 ? text : text.substr(0, 37) + "...";
+  return fail({}, fmt::format("--set {}={}: expected {}, such as {}", parameter.name.text, given,
+                              ast::to_string(*parameter.type), example_of(*parameter.type)));
 }
 
 namespace {
@@ -196,6 +217,7 @@ Diagnostics check_program(SourceMap& sources, const std::string& path, const Ela
     const ast::Callable* network = find_network(program, name);
     if (network && !network->faulty) Elaborator(globals, reporter).run(*network, options.settings);
   }
+  for (const auto& file : program.files) Elaborator(globals, reporter).check_constants(*file);
   return in_source_order(reporter.diagnostics());
 }
 

@@ -62,6 +62,8 @@ class Elaborator {
 
   // The graph is complete only if the reporter has no errors afterwards.
   Graph run(const ast::Callable& network, const std::vector<std::pair<std::string, std::string>>& settings);
+  // Evaluates the file's constants, those that no network uses included.
+  void check_constants(const ast::SourceFile& file);
 
  private:
   using Settings = std::vector<std::pair<std::string, std::string>>;
@@ -158,6 +160,7 @@ class Elaborator {
     std::vector<SourceLocation> tensor_places;
     std::map<std::string_view, SourceLocation> field_places;
     bool poisoned = false;
+    bool has_unknown_name = false;  // maybe a required attribute misspelt, so none is reported as missing
   };
   Value call_op(const OpInfo& info, const Invocation& invocation);
   void take_positional(OpCall& op, const BoundArgument& argument, size_t& next_required);

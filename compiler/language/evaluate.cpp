@@ -125,10 +125,12 @@ Value Elaborator::evaluate_logical(const ast::Binary& e) {
 Value Elaborator::evaluate_tensor_binary(const ast::Binary& e, const Value& a, const Value& b) {
   const char* op = e.op == ast::BinaryOp::add ? "add" : e.op == ast::BinaryOp::multiply ? "mul" : nullptr;
   if (!op)
-    return fail(e.op_where, fmt::format("'{}' does not work on tensors; '+' and '*' do", spelling(e.op)));
+    return fail(e.op_where, fmt::format("'{}' does not work on tensors; '+' and '*' do, between two of them",
+                                        spelling(e.op)));
   if (!a.is_tensor() || !b.is_tensor())
-    return fail(e.op_where, fmt::format("'{}' needs two tensors here, not {} and {}", spelling(e.op),
-                                        type_name(a), type_name(b)));
+    return fail(e.op_where, fmt::format("'{}' needs two tensors here, not {} and {}; tensors and numbers do "
+                                        "not mix",
+                                        spelling(e.op), type_name(a), type_name(b)));
   ast::Call call;
   call.callee = {op, e.op_where};
   Invocation invocation{&call, {{"", {}, a, e.left->where}, {"", {}, b, e.right->where}}, std::nullopt};

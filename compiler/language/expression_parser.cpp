@@ -388,6 +388,9 @@ std::optional<Label> ExpressionParser::label() {
       }
       bool part = token.kind == TokenKind::identifier || token.kind == TokenKind::integer ||
                   token.kind == TokenKind::string || token.kind == TokenKind::floating || token.is(".");
+      if (token.kind == TokenKind::keyword)  // looks like a part; label_part says why it is none
+        part = tokens_.peek(i + 1).is(":") || tokens_.peek(i + 1).is(".") ||
+               (i > 0 && tokens_.peek(i - 1).is("."));
       if (!part) return std::nullopt;
     } else if (token.kind == TokenKind::newline || token.kind == TokenKind::end) {
       return std::nullopt;
@@ -422,6 +425,12 @@ bool ExpressionParser::label_part(Label& label, bool first) {
     if (!value) return false;
     label.parts.push_back({"", std::move(value), false});
     return true;
+  }
+  if (tokens_.at(TokenKind::keyword)) {
+    tokens_.error(
+        tokens_.peek().where,
+        fmt::format("'{0}' is a keyword; in a layer's name write it as \"{0}\"", tokens_.peek().text));
+    return false;
   }
   if (!tokens_.at(TokenKind::identifier) && !tokens_.at(TokenKind::integer))
     return tokens_.expected("a part of a layer's name");

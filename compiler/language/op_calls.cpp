@@ -42,7 +42,7 @@ Value Elaborator::call_op(const OpInfo& info, const Invocation& invocation) {
     op.poisoned = true;
   }
   for (const FieldInfo& field : info.fields) {
-    if (!field.is_required || op.field_places.contains(field.name)) continue;
+    if (!field.is_required || op.field_places.contains(field.name) || op.has_unknown_name) continue;
     if (op.poisoned && tensors < info.tensors.min) continue;
     fail(where, fmt::format("{} needs {} ({})", info.name, field.name, field.type));
     op.poisoned = true;
@@ -112,7 +112,7 @@ void Elaborator::take_named(OpCall& op, const BoundArgument& argument) {
   for (const FieldInfo& field : op.info->fields)
     if (!field.internal && field.name == argument.name) return take_field(op, field, argument);
   fail(argument.name_where, unknown_attribute_message(*op.info, argument.name));
-  op.poisoned = true;
+  op.poisoned = op.has_unknown_name = true;
 }
 
 void Elaborator::take_field(OpCall& op, const FieldInfo& field, const BoundArgument& argument) {

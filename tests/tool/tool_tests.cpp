@@ -244,12 +244,45 @@ TEST_CASE("a compilation that is refused writes nothing") {
   refused("--weights random:1 --plan none.plan", "cannot read none.plan");
   refused("--weights random:1 --print-after nothing", "there is no pass nothing");
   refused("--emit ir --weights-file", "--weights-file goes with --emit so or obj");
-  check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h",
-                "--dump-dir mine.h is not a directory", known);
+  check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h", "mine.h is not a directory",
+                known);
+  check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h/dumps",
+                "cannot make directory mine.h/dumps: mine.h is not a directory", known);
   check_refused(shop, "compile tiny.nn --weights bad.weights -o bad.so --weights-file",
                 "bad.weights is both read and written", known);
   CHECK(shop.read("mine.h") == "int mine;\n");
   CHECK(std::filesystem::is_character_file("/dev/null"));
+}
+
+TEST_CASE("an imported file is not written over") {
+  Workshop shop;
+  std::string blocks = "block Half(x) {\n  return x |> max_pool(2)\n}\n";
+  shop.write("blocks.nn", blocks);
+  shop.write("net.nn",
+             "import \"blocks.nn\"\nnetwork net {\n  input x: f32[1, 3, 8, 8]\n  return Half(x)\n}\n");
+  check_refused(shop, "compile net.nn --weights random:1 -o blocks.nn", "blocks.nn is both read and written",
+                {"blocks.nn", "net.nn"});
+  CHECK(shop.read("blocks.nn") == blocks);
+}
+
+TEST_CASE("several outputs go to several files, or none") {
+  Workshop shop;
+  shop.write("two.nn", "network two {\n  input x: f32[1, 3, 8, 8]\n  return a = relu(x), b = tanh(x)\n}\n");
+  REQUIRE(shop.cardinal("compile two.nn --weights random:1").code == 0);
+  shop.write_npy("x.npy", {1, 3, 8, 8}, 0.5f);
+  std::vector<std::string> known{"two.nn", "two.so", "two.h", "x.npy"};
+  check_refused(shop, "run two.so --input x.npy --output a=y.npy --output b=y.npy",
+                "two outputs would go to y.npy", known);
+  check_refused(shop, "run two.so --input x.npy --output a=y.npy --output b=/dev/full", "/dev/full", known);
+}
+
+TEST_CASE("a network beyond this machine's memory") {
+  Workshop shop;
+  shop.write(
+      "wide.nn",
+      "network wide {\n  input x: f32[1, 1, 80000, 80000]\n  for i in 0..1000 {\n    x = relu(x)\n  }\n"
+      "  return x\n}\n");
+  check_refused(shop, "verify wide.nn --weights random:1", "GB of memory, this machine has", {"wide.nn"});
 }
 
 TEST_CASE("weights beside the shared object") {
@@ -297,6 +330,10 @@ TEST_CASE("run") {
   refused("--input x.npy --output none/w.npy", "there is no directory none");
   check_refused(shop, "run x.npy --input x.npy --output w.npy", "x.npy", known);
   check_refused(shop, "run none.so --input x.npy --output w.npy", "none.so", known);
+
+  // Nothing that is read is lost.
+  refused("--input x.npy --output x.npy", "x.npy is both read and written");
+  refused("--input x.npy --output ./tiny.so", "tiny.so is both read and written");
 }
 
 TEST_CASE("bench") {
@@ -333,5 +370,7 @@ TEST_CASE("verify") {
   CHECK(has(diverges.err, "conv1 ("));
   CHECK(has(diverges.err, "diverges: element ["));
   check_refused(shop, "verify tiny.nn", "--weights");
+  check_refused(shop, "verify tiny.nn --weights random:1 --tolerance nan",
+                "expected a number from 0 to 1, got nan");
   CHECK(shop.others({}) == std::vector<std::string>{});
 }

@@ -31,7 +31,7 @@ inline uint64_t hash_bytes(const void* data, size_t bytes, uint64_t seed = 0) {
     }
   }
   uint64_t tail[4] = {};
-  std::memcpy(tail, p, left);
+  if (left > 0) std::memcpy(tail, p, left);  // `data` may be null when there is nothing
   uint64_t h = hash_mix(bytes + kMultiplier);
   for (int i = 0; i < 4; ++i)
     h = hash_mix(h ^ hash_mix(lanes[i] ^ (tail[i] * kMultiplier))) + kMultiplier * (i + 1);
