@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-if [ ! -f build/CMakeCache.txt ]; then
+if [ ! -x build/compiler/driver/cardinal ]; then
   echo "nothing is built yet: run ./setup.sh first" >&2
   exit 1
 fi

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs what Cardinal is built with on Debian 12 and builds it into build/. Safe to run again: it does only what is
-# left to do. With --with-oracle also makes .venv, where the tests find PyTorch.
+# Installs what Cardinal is built with on Debian 12, and builds the compiler and the runtime into build/. Safe to run
+# again: it does only what is left to do. With --with-oracle also makes .venv, where the tests find PyTorch.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 packages=(
   g++ cmake ninja-build ccache
   llvm-22-dev liblld-22-dev zlib1g-dev libzstd-dev    # code generation, and the linker as a library
-  llvm-22-tools clang-format-22                       # FileCheck and the formatting test
   libfmt-dev libcli11-dev nlohmann-json3-dev catch2
-  python3 python3-venv                                # .venv and the checks of the sources
+  clang-format-22                                     # the test of formatting
+  python3 python3-venv                                # .venv
 )
 
 with_oracle=no
@@ -25,7 +25,7 @@ installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = i
 install_packages() {
   if ! command -v apt-get >/dev/null; then
     echo "setup.sh installs packages with apt-get, which is not here. Install these (Debian's names), then run" >&2
-    echo "  cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release && ninja -C build" >&2
+    echo "  cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release && cmake --build build" >&2
     printf '  %s\n' "${packages[@]}" >&2
     exit 1
   fi
@@ -73,4 +73,4 @@ install_packages
 [ "$with_oracle" = yes ] && install_oracle
 
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release
-cmake --build build
+cmake --build build --target cardinal cardinal_runtime

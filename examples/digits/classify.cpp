@@ -140,9 +140,8 @@ bool classify(cardinal::Session& session, const HeldOut& data) {
   std::printf("accuracy        %.2f%% (%zu of %zu held-out images)\n", 100.0 * right / data.count(), right,
               data.count());
   std::printf(
-      "as PyTorch      class of %zu, logits of %zu of %zu images; largest difference %.1e of the largest "
-      "logit\n",
-      same_class, same_logits, data.count(), error / largest);
+      "as PyTorch      %zu of %zu classes, %zu of %zu logits (largest difference %.1e of the largest)\n",
+      same_class, data.count(), same_logits, data.count(), error / largest);
   std::printf("time per image  %.1f us on one thread\n", time_per_image(session, data));
   return same_class == data.count() && same_logits == data.count();
 }
