@@ -10,8 +10,8 @@ namespace cardinal {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kActivationNames{
-    "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu"};
+constexpr std::array<std::string_view, 10> kActivationNames{
+    "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu", "affine"};
 constexpr std::array<std::string_view, 6> kRoleNames{"kernel", "bias", "scale", "shift", "mean", "variance"};
 
 bool is_identifier(std::string_view text) {
@@ -62,25 +62,26 @@ std::string activation_from(std::string_view word, Activation& out) {
   return {};
 }
 
-// A word, or [leaky_relu, slope].
+// A word, or a list of it and its numbers: [leaky_relu, slope], [affine, scale, shift].
 std::string step_from(const AttrValue& value, EpilogueStep& out) {
-  const std::string* word = as_word(value);
-  double slope = 0;
-  if (const AttrValue::List* list = as_list(value); list && list->size() == 2) {
-    word = as_word((*list)[0]);
-    if (!word || *word != "leaky_relu") return expected("[leaky_relu, slope]", value);
-    if (std::string error = from_attr((*list)[1], slope); !error.empty()) return error;
-  } else if (word && *word == "leaky_relu") {
-    return expected("[leaky_relu, slope]", value);
-  }
+  const AttrValue::List* list = as_list(value);
+  const std::string* word = list && !list->empty() ? as_word((*list)[0]) : as_word(value);
   if (!word) return expected("add, mul or an activation", value);
-  if (*word == "add" || *word == "mul") {
+  if (!list && (*word == "add" || *word == "mul")) {
     out.kind = *word == "add" ? EpilogueStep::Kind::add : EpilogueStep::Kind::mul;
     return {};
   }
   out.kind = EpilogueStep::Kind::activation;
-  out.activation.alpha = slope;
-  return activation_from(*word, out.activation);
+  if (std::string error = activation_from(*word, out.activation); !error.empty()) return error;
+  const int wanted = activation_numbers(out.activation.kind),
+            given = list ? static_cast<int>(list->size()) - 1 : 0;
+  if (given != wanted)
+    return expected(fmt::format("{} with {} number{}", *word, wanted, wanted == 1 ? "" : "s"), value);
+  double* numbers[] = {&out.activation.alpha, &out.activation.beta};
+  for (int i = 0; i < wanted; ++i)
+    if (std::string error = from_attr((*list)[static_cast<size_t>(i) + 1], *numbers[i]); !error.empty())
+      return error;
+  return {};
 }
 
 }  // namespace
@@ -109,6 +110,10 @@ std::string quoted(std::string_view text) {
 
 std::string_view to_string(Activation::Kind kind) { return kActivationNames[static_cast<size_t>(kind)]; }
 
+int activation_numbers(Activation::Kind kind) {
+  return kind == Activation::Kind::leaky_relu ? 1 : kind == Activation::Kind::affine ? 2 : 0;
+}
+
 double evaluate(Activation activation, double x) {
   // Written so that NaN comes out as NaN.
   auto clamp = [](double v, double low, double high) { return v < low ? low : v > high ? high : v; };
@@ -131,6 +136,8 @@ double evaluate(Activation activation, double x) {
       return clamp(x + 3, 0, 6) / 6;
     case Activation::Kind::gelu:
       return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::Kind::affine:
+      return activation.alpha * x + activation.beta;
   }
   return x;
 }
@@ -278,10 +285,11 @@ AttrValue to_attr(const Epilogue& epilogue) {
       continue;
     }
     AttrValue word{std::string(to_string(step.activation.kind))};
-    if (step.activation.kind == Activation::Kind::leaky_relu)
-      list.push_back({AttrValue::List{std::move(word), to_attr(step.activation.alpha)}});
-    else
-      list.push_back(std::move(word));
+    const int numbers = activation_numbers(step.activation.kind);
+    AttrValue::List with_numbers{word};
+    if (numbers > 0) with_numbers.push_back(to_attr(step.activation.alpha));
+    if (numbers > 1) with_numbers.push_back(to_attr(step.activation.beta));
+    list.push_back(numbers > 0 ? AttrValue{std::move(with_numbers)} : std::move(word));
   }
   return {std::move(list)};
 }

@@ -40,12 +40,25 @@ struct Padding {
 };
 
 struct Activation {
-  enum class Kind : uint8_t { relu, relu6, leaky_relu, sigmoid, tanh, silu, hardswish, hardsigmoid, gelu };
+  enum class Kind : uint8_t {
+    relu,
+    relu6,
+    leaky_relu,
+    sigmoid,
+    tanh,
+    silu,
+    hardswish,
+    hardsigmoid,
+    gelu,
+    affine
+  };
   Kind kind = Kind::relu;
-  double alpha = 0;  // leaky_relu's slope for negative inputs
+  double alpha = 0;  // leaky_relu's slope for negative inputs, affine's factor
+  double beta = 0;   // affine's summand
   bool operator==(const Activation&) const = default;
 };
 std::string_view to_string(Activation::Kind);
+int activation_numbers(Activation::Kind);  // how many of alpha and beta it has
 double evaluate(Activation, double x);
 
 // What happens to a result in registers before it is stored, in order. add and mul take the node's next extra
@@ -55,9 +68,9 @@ struct EpilogueStep {
   Activation activation;
   bool operator==(const EpilogueStep&) const = default;
 };
-using Epilogue =
-    std::vector<EpilogueStep>;           // written [add, relu] or [leaky_relu(0.1)] as ["leaky_relu", 0.1]
-int epilogue_operands(const Epilogue&);  // how many extra operands the steps take
+using Epilogue = std::vector<EpilogueStep>;  // written [add, relu]; with numbers [[leaky_relu, 0.1]] or
+                                             // [[affine, 2.0, 1.0]]
+int epilogue_operands(const Epilogue&);      // how many extra operands the steps take
 
 // What a parameter is for: decides how random weights are drawn and what checks apply.
 enum class Role : uint8_t { kernel, bias, scale, shift, mean, variance };

@@ -24,6 +24,8 @@ concept HasSemantics =
     requires(const Op& op, std::span<const Tensor* const> in, Tensor& out) { op.evaluate(in, out); };
 template <class Op>
 concept IsActivation = requires(const Op& op) { op.activation(); };
+template <class Op>
+concept MovesChannels = requires(const Op& op) { op.sources(int64_t{1}); };
 
 template <class Op>
 constexpr bool is_internal_op() {
@@ -231,6 +233,17 @@ std::optional<Activation> activation_of(const OpAttrs& op) {
       []<class Op>(const Op& attrs) -> std::optional<Activation> {
         if constexpr (IsActivation<Op>)
           return attrs.activation();
+        else
+          return {};
+      },
+      op);
+}
+
+std::vector<ChannelSource> channel_sources(const OpAttrs& op, const TensorType& x) {
+  return std::visit(
+      [&]<class Op>(const Op& attrs) -> std::vector<ChannelSource> {
+        if constexpr (MovesChannels<Op>)
+          return attrs.sources(x.shape.c());
         else
           return {};
       },

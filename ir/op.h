@@ -7,19 +7,23 @@
 #include <variant>
 
 #include "ir/ops/boundary.h"
+#include "ir/ops/channels.h"
 #include "ir/ops/conv.h"
 #include "ir/ops/elementwise.h"
 #include "ir/ops/linear.h"
 #include "ir/ops/norm.h"
 #include "ir/ops/pool.h"
 #include "ir/ops/shape_ops.h"
+#include "ir/ops/training.h"
 
 namespace cardinal {
 
-using OpAttrs = std::variant<Input, Weight, Output,                                         //
-                             Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
-                             Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu, Add,
-                             Mul, MaxPool, AvgPool, GlobalAvgPool, Concat, Flatten, Softmax>;
+using OpAttrs =
+    std::variant<Input, Weight, Output,                                         //
+                 Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
+                 Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu, Affine, Add, Mul,
+                 MaxPool, AvgPool, GlobalAvgPool, AdaptiveAvgPool, AdaptiveMaxPool, Concat, Slice,
+                 ChannelShuffle, Shift, Flatten, Softmax, Dropout, StochasticDepth>;
 
 struct FieldInfo {
   std::string_view name;
@@ -65,7 +69,9 @@ void evaluate(const OpAttrs&, std::span<const Tensor* const> operands, Tensor& o
 double flops(const OpAttrs&, std::span<const TensorType> operands, const TensorType& out);
 
 std::optional<Activation> activation_of(const OpAttrs&);  // if the op is an activation
-const Epilogue* epilogue_of(const OpAttrs&);              // if the op can carry an epilogue
+// If the op only moves channels: where each channel of the result comes from; else empty.
+std::vector<ChannelSource> channel_sources(const OpAttrs&, const TensorType& x);
+const Epilogue* epilogue_of(const OpAttrs&);  // if the op can carry an epilogue
 Epilogue* epilogue_of(OpAttrs&);
 
 bool operator==(const OpAttrs&, const OpAttrs&);  // by field values

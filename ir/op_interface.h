@@ -28,6 +28,7 @@
 // epilogue after `evaluate`, and adds its flops.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>

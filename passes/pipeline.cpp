@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::array kPasses = {
     Pass{"remove_dead_nodes", "drop what no output needs, merge what is computed twice", remove_dead_nodes},
+    Pass{"regular_pools", "adaptive pools with equal bins as pools over windows", regular_pools},
     Pass{"simplify", "remove nodes that change nothing", simplify},
     Pass{"fold_batch_norm", "fold batch norm into the convolution or linear layer before it",
          fold_batch_norm},
@@ -28,6 +29,7 @@ struct Order {
   std::string_view first, second, reason;
 };
 constexpr std::array kOrder = {
+    Order{"regular_pools", "simplify", "a window of one pixel changes nothing"},
     Order{"simplify", "fold_batch_norm",
           "an identity between a convolution and its batch norm would hide the pair"},
     Order{"fold_batch_norm", "lower_batch_norm", "lowering takes whatever folding left"},

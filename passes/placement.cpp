@@ -37,11 +37,13 @@ class Placer {
     find_roots();
     place_concats();
     place_outputs();
-    for (NodeId id : graph_.ids())
-      if (computed(id) && root(id) == id && at(id).buffer < 0) place_in_workspace(id);
-    for (NodeId id : graph_.ids())
-      if (computed(id) && root(id) != id)
+    for (NodeId id : graph_.ids()) {
+      if (!computed(id)) continue;
+      if (root(id) != id)
         at(id) = {at(root(id)).buffer, *reshaped(at(root(id)).view, graph_[id].type.shape)};
+      else if (at(id).buffer < 0 && !place_in_operand(id))
+        place_in_workspace(id);
+    }
     return std::move(placement_);
   }
 
@@ -94,6 +96,19 @@ class Placer {
     placement_.buffers.push_back({Space::workspace, 0, view_elements(shape, Layout::nchw16c)});
     at(id) = {static_cast<int>(placement_.buffers.size()) - 1,
               make_view(Space::workspace, 0, 0, shape, Layout::nchw16c)};
+  }
+
+  // A range of channels that needs no copy.
+  bool place_in_operand(NodeId id) {
+    const Node& node = graph_[id];
+    if (node.operands.empty()) return false;
+    const Node& operand = graph_[node.operands[0]];
+    const std::optional<int64_t> first = range_start(channel_sources(node.op, operand.type));
+    if (!first) return false;
+    const Location& whole = at(node.operands[0]);
+    const std::optional<View> view = readable_range(whole.view, *first, node.type.shape);
+    if (view) at(id) = {whole.buffer, *view};
+    return view.has_value();
   }
 
   void place_concats() {
@@ -183,6 +198,19 @@ View channel_range(const View& whole, int64_t first, const Shape& shape) {
   part.offset += first / kChannelBlock * whole.stride_block;
   part.first_channel = first % kChannelBlock;
   part.padded = whole.padded && first + shape.c() == whole.shape.c();
+  return part;
+}
+
+std::optional<View> readable_range(const View& whole, int64_t first, const Shape& shape) {
+  const bool even = whole.stride_block == kChannelBlock * whole.stride_c;
+  const int64_t lane = first % kChannelBlock, end = first + shape.c();
+  if (lane != 0 && !even) return std::nullopt;
+  View part = whole;
+  part.shape = shape;
+  part.offset += first / kChannelBlock * whole.stride_block + lane * whole.stride_c;
+  // Lanes beyond the range are those of its neighbours, or the whole's own.
+  const bool has_lanes = round_up(end, kChannelBlock) <= whole.shape.c() || whole.padded;
+  part.padded = lane == 0 && has_lanes;
   return part;
 }
 

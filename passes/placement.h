@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "passes/plan.h"
@@ -30,6 +31,9 @@ struct Placement {
 // - concat parts that begin at whole blocks live inside the concat's buffer. Concats are placed largest
 // first, so that
 //   the growing concats of DenseNet become views of one buffer. Parts that cannot live there are copied;
+// - a range of channels that begins at a whole block, or any in a buffer whose channels are evenly spaced, is
+// a view of
+//   its operand unless a concat or an output wants it;
 // - a value that only one output needs is written to the caller's buffer if `writes(node, view)` says that
 // the kernel of
 //   its node can do that. Otherwise the output is a copy.
@@ -37,5 +41,7 @@ Placement place_values(const Graph&, const std::function<bool(NodeId, const View
 
 // `whole`'s channels from `first` on, as a tensor of `shape`.
 View channel_range(const View& whole, int64_t first, const Shape& shape);
+// The same as a view that any kernel can read, if there is one.
+std::optional<View> readable_range(const View& whole, int64_t first, const Shape& shape);
 
 }  // namespace cardinal

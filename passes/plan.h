@@ -146,10 +146,22 @@ struct ReorderKernel {
   // Units: channels of the input, times n.
 };
 
+// Result channel c is the channel of the input that sources[c] says, possibly shifted. Both views have vector
+// channels. Units: (block * n + image) * h + row.
+struct GatherKernel {
+  std::vector<ChannelSource> sources;
+};
+
+// Pooling over adaptive_bin's bins. Both views have vector channels. Units: (block * n + image) * oh + row.
+struct AdaptivePoolKernel {
+  bool max = false;  // else the mean
+};
+
 // Over channels, pixel by pixel; both views have vector channels. Units: n * h * w.
 struct SoftmaxKernel {};
 
-using Kernel = std::variant<ConvKernel, PoolKernel, PointwiseKernel, ReorderKernel, SoftmaxKernel>;
+using Kernel = std::variant<ConvKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
+                            AdaptivePoolKernel, SoftmaxKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 

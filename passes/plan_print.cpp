@@ -110,7 +110,7 @@ std::string details(const Kernel& kernel) {
                  [](const ReorderKernel& k) {
                    return k.zero_lanes ? fmt::format(" zero {} lanes", k.zero_lanes) : std::string();
                  },
-                 [](const SoftmaxKernel&) { return std::string(); }},
+                 [](const auto&) { return std::string(); }},
       kernel);
 }
 
@@ -132,6 +132,10 @@ std::string describe_candidates(const Step& step) {
 
 std::string kernel_name(const Kernel& kernel) {
   return std::visit(Overloaded{[](const ReorderKernel&) { return std::string("reorder"); },
+                               [](const GatherKernel&) { return std::string("gather"); },
+                               [](const AdaptivePoolKernel& k) {
+                                 return std::string(k.max ? "adaptive_max_pool" : "adaptive_avg_pool");
+                               },
                                [](const SoftmaxKernel&) { return std::string("softmax"); },
                                [](const auto& k) { return name_of(k); }},
                     kernel);

@@ -161,7 +161,13 @@ class Planner {
     if (is_conv(id)) return lower_conv(id);
     if (n.is<MaxPool>() || n.is<AvgPool>() || n.is<GlobalAvgPool>()) return lower_pool(id);
     if (n.is<Concat>()) return lower_concat(id);
-    if (n.is<Flatten>() || n.is<Output>()) return copy_unless_there(n.operands[0], at(id), id, step_name(id));
+    if (n.is<Flatten>() || n.is<Output>())
+      return copy_unless_there(at(n.operands[0]), at(id), id, step_name(id));
+    if (n.is<AdaptiveAvgPool>() || n.is<AdaptiveMaxPool>())
+      return lower_rows(id, AdaptivePoolKernel{n.is<AdaptiveMaxPool>()});
+    if (!n.operands.empty())
+      if (auto sources = channel_sources(n.op, node(n.operands[0]).type); !sources.empty())
+        return lower_gather(id, std::move(sources));
     if (n.is<Softmax>()) {
       DraftStep draft = new_step(id, SoftmaxKernel{});
       read(draft, n.operands[0], Access::vector_channels);
@@ -198,7 +204,7 @@ class Planner {
       placement_.buffers.push_back({Space::workspace, 0, view_elements(shape, Layout::nchw16c)});
       copy = {static_cast<int>(placement_.buffers.size()) - 1,
               make_view(Space::workspace, 0, 0, shape, Layout::nchw16c)};
-      reorder(id, copy, id, step_name(id) + ".blocked");
+      reorder(at(id), copy, id, step_name(id) + ".blocked");
     }
     return copy;
   }
@@ -224,16 +230,16 @@ class Planner {
     if (view.shape != result) view.stride_h = view.stride_w = 0;
   }
 
-  void reorder(NodeId source, const Location& target, NodeId produces, std::string name) {
+  void reorder(const Location& source, const Location& target, NodeId produces, std::string name) {
     DraftStep draft = new_step(produces, ReorderKernel{});
-    const View& from = at(source).view;
+    const View& from = source.view;
     ReorderKernel kernel;
     const int64_t lanes_end = target.view.first_channel + target.view.shape.c();
     if (target.view.padded) kernel.zero_lanes = round_up(lanes_end, kChannelBlock) - lanes_end;
     draft.step.kernel = kernel;
     draft.step.name = std::move(name);
     draft.step.inputs = {from};
-    draft.input_buffers = {at(source).buffer};
+    draft.input_buffers = {source.buffer};
     draft.step.output = target.view;
     draft.output_buffer = target.buffer;
     draft.step.units = from.shape.c() * from.shape.n();
@@ -242,9 +248,8 @@ class Planner {
     finish_step(std::move(draft));
   }
 
-  void copy_unless_there(NodeId source, const Location& target, NodeId produces, std::string name) {
-    const Location& here = at(source);
-    if (here.buffer != target.buffer || here.view.offset != target.view.offset ||
+  void copy_unless_there(const Location& source, const Location& target, NodeId produces, std::string name) {
+    if (source.buffer != target.buffer || source.view.offset != target.view.offset ||
         target.view.first_channel != 0)
       reorder(source, target, produces, std::move(name));
   }
@@ -253,7 +258,8 @@ class Planner {
     int64_t channel = 0;
     for (NodeId part : node(id).operands) {
       const Shape& shape = node(part).type.shape;
-      copy_unless_there(part, {at(id).buffer, channel_range(at(id).view, channel, shape)}, id, step_name(id));
+      copy_unless_there(at(part), {at(id).buffer, channel_range(at(id).view, channel, shape)}, id,
+                        step_name(id));
       channel += shape.c();
     }
   }
@@ -310,6 +316,24 @@ class Planner {
     if (!kernel.tiles.empty())
       draft.step.units *= kernel.shape.oh * static_cast<int64_t>(kernel.tiles.size());
     finish_step(std::move(draft));
+  }
+
+  // A kernel with one operand whose units are rows of the result's blocks.
+  void lower_rows(NodeId id, Kernel kernel) {
+    const Shape& shape = node(id).type.shape;
+    DraftStep draft = new_step(id, std::move(kernel));
+    read(draft, node(id).operands[0], Access::vector_channels);
+    draft.step.units = ceil_div(shape.c(), kChannelBlock) * shape.n() * shape.h();
+    finish_step(std::move(draft));
+  }
+
+  // A range of channels that can be read where it is needs a copy only if the result has to be elsewhere.
+  void lower_gather(NodeId id, std::vector<ChannelSource> sources) {
+    const Location& x = at(node(id).operands[0]);
+    if (const std::optional<int64_t> first = range_start(sources))
+      if (std::optional<View> part = readable_range(x.view, *first, node(id).type.shape))
+        return copy_unless_there({x.buffer, *part}, at(id), id, step_name(id));
+    lower_rows(id, GatherKernel{std::move(sources)});
   }
 
   // add, mul, channel_affine and activations.

@@ -3,6 +3,8 @@
 //   relu(relu(x)) -> relu(x)          flatten(x) -> x if x has rank 2       concat(x) -> x
 //   max_pool, avg_pool with a 1x1 kernel, stride 1 and no padding -> x      global_avg_pool(x) -> x if H = W
 //   = 1
+//   dropout(x), stochastic_depth(x) -> x                          slice(x), channel_shuffle(x) -> x if all
+//   channels stay where they are
 //
 // Needs nothing; keeps every value.
 #include "passes/passes.h"
@@ -20,11 +22,11 @@ bool is_idempotent(const OpAttrs& op) {
   return std::holds_alternative<Relu>(op) || std::holds_alternative<Relu6>(op);
 }
 
-bool is_identity(const Graph& graph, const Node& node) {
-  if (node.operands.size() != 1) return false;
-  const Node& operand = graph[node.operands[0]];
+// `operand` is the node's only one.
+bool is_identity(const Node& node, const Node& operand) {
   const Shape& input = operand.type.shape;
-  if (node.is<Concat>()) return true;
+  if (node.is<Concat>() || node.is<Dropout>() || node.is<StochasticDepth>()) return true;
+  if (node.type == operand.type && range_start(channel_sources(node.op, operand.type)) == 0) return true;
   if (node.is<Flatten>()) return input.rank() == 2;
   if (node.is<GlobalAvgPool>()) return input.h() == 1 && input.w() == 1;
   if (const auto* pool = node.as<MaxPool>()) return is_identity_window(*pool, node, input);
@@ -37,7 +39,9 @@ bool is_identity(const Graph& graph, const Node& node) {
 Graph simplify(const Graph& graph) {
   return rebuild(graph, [](Rebuilder& r, NodeId id) {
     const Node& node = r.old[id];
-    return is_identity(r.old, node) ? r.mapped(node.operands[0]) : r.copy(id);
+    if (node.operands.size() != 1) return r.copy(id);
+    const NodeId operand = r.mapped(node.operands[0]);
+    return is_identity(node, r.result[operand]) ? operand : r.copy(id);
   });
 }
 

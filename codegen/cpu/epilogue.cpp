@@ -121,6 +121,8 @@ llvm::Value* emit_activation(Emitter& e, const Activation& activation, llvm::Val
       return hardsigmoid(e, x);
     case Kind::gelu:
       return gelu(e, x);
+    case Kind::affine:
+      return e.fma(x, e.constant_like(x, activation.alpha), e.constant_like(x, activation.beta));
   }
   llvm_unreachable("no such activation");
 }

@@ -29,6 +29,10 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
     void operator()(const PoolKernel& kernel) const { emit_pool(e, step, kernel, arguments); }
     void operator()(const PointwiseKernel& kernel) const { emit_pointwise(e, step, kernel, arguments); }
     void operator()(const ReorderKernel& kernel) const { emit_reorder(e, step, kernel, arguments); }
+    void operator()(const GatherKernel& kernel) const { emit_gather(e, step, kernel, arguments); }
+    void operator()(const AdaptivePoolKernel& kernel) const {
+      emit_adaptive_pool(e, step, kernel, arguments);
+    }
     void operator()(const SoftmaxKernel& kernel) const { emit_softmax(e, step, kernel, arguments); }
   };
   std::visit(Emit{e, step, arguments}, step.kernel);
@@ -54,8 +58,8 @@ std::string key(const ConvShape& s) {
 std::string key(const Epilogue& epilogue) {
   std::string text;
   for (const EpilogueStep& step : epilogue)
-    text += fmt::format(" {}:{}:{}", static_cast<int>(step.kind), static_cast<int>(step.activation.kind),
-                        step.activation.alpha);
+    text += fmt::format(" {}:{}:{}:{}", static_cast<int>(step.kind), static_cast<int>(step.activation.kind),
+                        step.activation.alpha, step.activation.beta);
   return text;
 }
 
@@ -81,6 +85,14 @@ std::string key(const PointwiseKernel& k) {
 }
 
 std::string key(const ReorderKernel& k) { return fmt::format("reorder {}", k.zero_lanes); }
+std::string key(const GatherKernel& k) {
+  std::string text = "gather";
+  for (const ChannelSource& source : k.sources)
+    text += fmt::format(" {},{},{}", source.channel, source.dh, source.dw);
+  return text;
+}
+
+std::string key(const AdaptivePoolKernel& k) { return fmt::format("adaptive {}", k.max); }
 std::string key(const SoftmaxKernel&) { return "softmax"; }
 
 }  // namespace

@@ -32,6 +32,8 @@ void emit_conv_lanes(Emitter&, const Step&, const ConvKernel&, const KernelArgum
 void emit_pool(Emitter&, const Step&, const PoolKernel&, const KernelArguments&);
 void emit_pointwise(Emitter&, const Step&, const PointwiseKernel&, const KernelArguments&);
 void emit_reorder(Emitter&, const Step&, const ReorderKernel&, const KernelArguments&);
+void emit_gather(Emitter&, const Step&, const GatherKernel&, const KernelArguments&);
+void emit_adaptive_pool(Emitter&, const Step&, const AdaptivePoolKernel&, const KernelArguments&);
 void emit_softmax(Emitter&, const Step&, const SoftmaxKernel&, const KernelArguments&);
 
 }  // namespace cardinal

@@ -163,6 +163,9 @@ class Elaborator {
     bool has_unknown_name = false;  // maybe a required attribute misspelt, so none is reported as missing
   };
   Value call_op(const OpInfo& info, const Invocation& invocation);
+  // What an operator on tensors stands for.
+  Value call_operator(std::string_view op, SourceLocation where, std::vector<BoundArgument> arguments);
+  Value call_affine(SourceLocation where, BoundArgument x, const Value& scale, const Value& shift);
   void take_positional(OpCall& op, const BoundArgument& argument, size_t& next_required);
   void take_field(OpCall& op, const FieldInfo& field, const BoundArgument& argument);
   void take_named(OpCall& op, const BoundArgument& argument);

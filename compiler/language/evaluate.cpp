@@ -91,6 +91,8 @@ Value Elaborator::constant(const ast::Let& let, uint32_t file) {
 Value Elaborator::evaluate_node(const ast::Unary& e, const ast::Expr& expr) {
   Value operand = evaluate(*e.operand);
   if (operand.is_poison()) return operand;
+  if (operand.is_tensor() && e.op == ast::UnaryOp::negate)
+    return call_affine(expr.where, {"", {}, operand, e.operand->where}, Value{-1.0}, Value{0.0});
   return settle(apply_unary(e.op, operand), expr.where);
 }
 
@@ -122,19 +124,47 @@ Value Elaborator::evaluate_logical(const ast::Binary& e) {
   return right ? Value{*right} : Value{};
 }
 
-Value Elaborator::evaluate_tensor_binary(const ast::Binary& e, const Value& a, const Value& b) {
-  const char* op = e.op == ast::BinaryOp::add ? "add" : e.op == ast::BinaryOp::multiply ? "mul" : nullptr;
-  if (!op)
-    return fail(e.op_where, fmt::format("'{}' does not work on tensors; '+' and '*' do, between two of them",
-                                        spelling(e.op)));
-  if (!a.is_tensor() || !b.is_tensor())
-    return fail(e.op_where, fmt::format("'{}' needs two tensors here, not {} and {}; tensors and numbers do "
-                                        "not mix",
-                                        spelling(e.op), type_name(a), type_name(b)));
+Value Elaborator::call_operator(std::string_view op, SourceLocation where,
+                                std::vector<BoundArgument> arguments) {
   ast::Call call;
-  call.callee = {op, e.op_where};
-  Invocation invocation{&call, {{"", {}, a, e.left->where}, {"", {}, b, e.right->where}}, std::nullopt};
-  return call_op(*find_op(op), invocation);
+  call.callee = {std::string(op), where};
+  return call_op(*find_op(op), {&call, std::move(arguments), std::nullopt});
+}
+
+Value Elaborator::call_affine(SourceLocation where, BoundArgument x, const Value& scale, const Value& shift) {
+  return call_operator("affine", where,
+                       {std::move(x), {"scale", where, scale, where}, {"shift", where, shift, where}});
+}
+
+Value Elaborator::evaluate_tensor_binary(const ast::Binary& e, const Value& a, const Value& b) {
+  using ast::BinaryOp;
+  const SourceLocation where = e.op_where;
+  const bool adds = e.op == BinaryOp::add, subtracts = e.op == BinaryOp::subtract;
+  const bool multiplies = e.op == BinaryOp::multiply;
+  BoundArgument left{"", {}, a, e.left->where}, right{"", {}, b, e.right->where};
+  const Value zero{0.0}, one{1.0}, minus_one{-1.0};
+  if (a.is_tensor() && b.is_tensor()) {
+    if (adds || multiplies) return call_operator(adds ? "add" : "mul", where, {left, right});
+    if (!subtracts)
+      return fail(where,
+                  fmt::format("'{}' does not work on two tensors; '+', '-' and '*' do", spelling(e.op)));
+    right.value = call_affine(where, right, minus_one, zero);
+    return call_operator("add", where, {left, right});
+  }
+  const Value& number = a.is_tensor() ? b : a;
+  if (!number.is_number())
+    return fail(where, fmt::format("'{}' needs a tensor or a number beside a tensor, not {}", spelling(e.op),
+                                   type_name(number)));
+  const BoundArgument& x = a.is_tensor() ? left : right;
+  if (adds) return call_affine(where, x, one, number);
+  if (multiplies) return call_affine(where, x, number, zero);
+  if (subtracts && b.is_tensor()) return call_affine(where, x, minus_one, number);
+  if (subtracts) return call_affine(where, x, one, Value{-number.number()});
+  if (e.op != BinaryOp::divide || b.is_tensor())
+    return fail(where, fmt::format("'{}' does not work on {} and {}; '+', '-', '*' and tensor / number do",
+                                   spelling(e.op), type_name(a), type_name(b)));
+  const Value scale = settle(apply_binary(BinaryOp::divide, one, number), where);
+  return scale.is_poison() ? scale : call_affine(where, x, scale, zero);
 }
 
 Value Elaborator::evaluate_node(const ast::Index& e, const ast::Expr& expr) {

@@ -55,6 +55,26 @@ struct LeakyRelu {
   }
 };
 
+struct Affine {
+  static constexpr std::string_view name = "affine";
+  static constexpr std::string_view summary =
+      "scale * x + shift, two numbers; written 2 * x, x + 1, 1 - x, x / 2 as well";
+  static constexpr Arity tensors{1, 1};
+  double scale = 1;
+  double shift = 0;
+  static constexpr auto fields =
+      std::tuple{optional("scale", &Affine::scale), optional("shift", &Affine::shift)};
+  Activation activation() const { return {Activation::Kind::affine, scale, shift}; }
+
+  Inferred infer(std::span<const TensorType> operands) const { return infer_activation(operands); }
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+    evaluate_activation(activation(), *operands[0], out);
+  }
+  double flops(std::span<const TensorType>, const TensorType& out) const {
+    return 2 * static_cast<double>(out.shape.elements());
+  }
+};
+
 // Operands of add and mul: two tensors of one shape, or one of them [N, C, 1, 1] against [N, C, H, W]
 // (broadcast over H and W); then the epilogue's. The result has the larger shape.
 struct Add {

@@ -112,4 +112,68 @@ double GlobalAvgPool::flops(std::span<const TensorType> operands, const TensorTy
   return static_cast<double>(operands[0].shape.elements());
 }
 
+namespace {
+
+Inferred infer_adaptive(std::string_view op, Pair output, const TensorType& x) {
+  if (auto error = check_image(op, x)) return *error;
+  if (output.h < 1 || output.w < 1)
+    return OpError{fmt::format("output must be at least 1, got [{}, {}]", output.h, output.w), "output"};
+  Shape out{x.shape.n(), x.shape.c(), output.h, output.w};
+  if (std::string problem = shape_problem(out); !problem.empty())
+    return OpError{"the result's " + problem, "output"};
+  return TensorType{x.dtype, out};
+}
+
+// Calls reduce(plane, rows, columns) for the bin of every element of the result and stores what it returns.
+template <class Reduce>
+void for_each_bin(const Tensor& x, Tensor& out, Reduce&& reduce) {
+  const Shape &in = x.type.shape, &shape = out.type.shape;
+  for_each_window(x, out, [&](const double* plane, int64_t oh, int64_t ow) {
+    return reduce(plane, adaptive_bin(oh, shape.h(), in.h()), adaptive_bin(ow, shape.w(), in.w()));
+  });
+}
+
+double adaptive_flops(std::span<const TensorType> operands, const TensorType& out) {
+  return static_cast<double>(std::max(operands[0].shape.elements(), out.shape.elements()));
+}
+
+}  // namespace
+
+Inferred AdaptiveAvgPool::infer(std::span<const TensorType> operands) const {
+  return infer_adaptive(name, output, operands[0]);
+}
+
+void AdaptiveAvgPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  int64_t in_w = operands[0]->type.shape.w();
+  for_each_bin(*operands[0], out, [&](const double* plane, Bin rows, Bin columns) {
+    double sum = 0;
+    for (int64_t h = rows.begin; h < rows.end; ++h)
+      for (int64_t w = columns.begin; w < columns.end; ++w) sum += plane[h * in_w + w];
+    return sum / static_cast<double>((rows.end - rows.begin) * (columns.end - columns.begin));
+  });
+}
+
+double AdaptiveAvgPool::flops(std::span<const TensorType> operands, const TensorType& out) const {
+  return adaptive_flops(operands, out);
+}
+
+Inferred AdaptiveMaxPool::infer(std::span<const TensorType> operands) const {
+  return infer_adaptive(name, output, operands[0]);
+}
+
+void AdaptiveMaxPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  int64_t in_w = operands[0]->type.shape.w();
+  for_each_bin(*operands[0], out, [&](const double* plane, Bin rows, Bin columns) {
+    double best = -std::numeric_limits<double>::infinity();
+    for (int64_t h = rows.begin; h < rows.end; ++h)
+      best =
+          std::max(best, *std::max_element(plane + h * in_w + columns.begin, plane + h * in_w + columns.end));
+    return best;
+  });
+}
+
+double AdaptiveMaxPool::flops(std::span<const TensorType> operands, const TensorType& out) const {
+  return adaptive_flops(operands, out);
+}
+
 }  // namespace cardinal

@@ -62,4 +62,39 @@ struct GlobalAvgPool {
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };
 
+// The i-th of `bins` intervals that an axis of `size` pixels is cut into: they cover it, and overlap or
+// repeat pixels where the size is no multiple of their number (PyTorch's rule).
+struct Bin {
+  int64_t begin = 0, end = 0;
+};
+constexpr Bin adaptive_bin(int64_t i, int64_t bins, int64_t size) {
+  return {i * size / bins, ceil_div((i + 1) * size, bins)};
+}
+
+// Operand: x [N, C, H, W]; result [N, C, output].
+struct AdaptiveAvgPool {
+  static constexpr std::string_view name = "adaptive_avg_pool";
+  static constexpr std::string_view summary = "mean over a grid of bins, whatever the input's size";
+  static constexpr Arity tensors{1, 1};
+  Pair output;
+  static constexpr auto fields = std::tuple{required("output", &AdaptiveAvgPool::output)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// Operand: x [N, C, H, W]; result [N, C, output].
+struct AdaptiveMaxPool {
+  static constexpr std::string_view name = "adaptive_max_pool";
+  static constexpr std::string_view summary = "maximum over a grid of bins, whatever the input's size";
+  static constexpr Arity tensors{1, 1};
+  Pair output;
+  static constexpr auto fields = std::tuple{required("output", &AdaptiveMaxPool::output)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
 }  // namespace cardinal

@@ -101,9 +101,10 @@ TEST_CASE("epilogues", "[attr]") {
   CHECK(error_of<Epilogue>(word("relu")) ==
         "expected a list of epilogue steps such as [add, relu], got relu");
   CHECK(error_of<Epilogue>(list({word("sub")})) == "unknown epilogue step 'sub'");
-  CHECK(error_of<Epilogue>(list({word("leaky_relu")})) == "expected [leaky_relu, slope], got leaky_relu");
+  CHECK(error_of<Epilogue>(list({word("leaky_relu")})) ==
+        "expected leaky_relu with 1 number, got leaky_relu");
   CHECK(error_of<Epilogue>(list({list({word("relu"), real(1)})})) ==
-        "expected [leaky_relu, slope], got [relu, 1.0]");
+        "expected relu with 0 numbers, got [relu, 1.0]");
   CHECK(error_of<Epilogue>(list({integer(1)})) == "expected add, mul or an activation, got 1");
 }
 

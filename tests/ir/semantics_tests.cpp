@@ -209,3 +209,34 @@ TEST_CASE("value: global_avg_pool, concat, flatten, softmax", "[semantics]") {
   check_close(run_op(Softmax{}, {tensor({2, 2}, {1000, 1001, 5, 5})}), {1 / (1 + e), e / (1 + e), 0.5, 0.5});
   check_close(run_op(Softmax{}, {tensor({1, 2, 1, 2}, {1, 5, 2, 5})}), {1 / (1 + e), 0.5, e / (1 + e), 0.5});
 }
+
+TEST_CASE("value: affine", "[semantics]") {
+  check_close(run_op(Affine{-2, 1}, {tensor({1, 3}, {0, 1, -3})}), {1, -1, 7});
+}
+
+TEST_CASE("value: adaptive pooling over bins that overlap or repeat pixels", "[semantics]") {
+  // torch.nn.functional.adaptive_avg_pool2d and adaptive_max_pool2d of arange(5).view(1, 1, 1, 5)
+  const Tensor x = counting({1, 1, 1, 5});
+  check_close(run_op(AdaptiveAvgPool{{1, 3}}, {x}), {0.5, 2, 3.5});
+  check_close(run_op(AdaptiveMaxPool{{1, 3}}, {x}), {1, 3, 4});
+  check_close(run_op(AdaptiveAvgPool{{1, 7}}, {x}), {0, 0.5, 1.5, 2, 2.5, 3.5, 4});
+  check_close(run_op(AdaptiveMaxPool{{2, 1}}, {counting({1, 1, 3, 2})}), {3, 5});
+}
+
+TEST_CASE("value: slice, channel_shuffle and shift", "[semantics]") {
+  const Tensor x = counting({2, 3, 1, 2});
+  check_close(run_op(Slice{1}, {x}), {2, 3, 4, 5, 8, 9, 10, 11});
+  check_close(run_op(Slice{0, 1}, {x}), {0, 1, 6, 7});
+  check_close(run_op(ChannelShuffle{2}, {counting({1, 6})}), {0, 3, 1, 4, 2, 5});
+  check_close(run_op(ChannelShuffle{3}, {counting({1, 6})}), {0, 2, 4, 1, 3, 5});
+  // Three taps along the width, one channel each, and one left over.
+  check_close(run_op(Shift{{1, 3}}, {counting({1, 4, 1, 3})}), {0, 0, 1, 3, 4, 5, 7, 8, 0, 9, 10, 11});
+  check_close(run_op(Shift{{1, 3}, {1, 2}}, {counting({1, 3, 1, 3})}), {0, 0, 0, 3, 4, 5, 8, 0, 0});
+  check_close(run_op(Shift{{2, 1}}, {counting({1, 2, 2, 1})}), {0, 0, 2, 3});
+}
+
+TEST_CASE("value: ops of training change nothing", "[semantics]") {
+  const Tensor x = counting({1, 5});
+  check_close(run_op(Dropout{}, {x}), x.data);
+  check_close(run_op(StochasticDepth{0.2}, {x}), x.data);
+}

@@ -194,6 +194,41 @@ TEST_CASE("shape: pooling", "[shape]") {
   CHECK(inferred(GlobalAvgPool{}, {{2, 8}}) == "global_avg_pool needs an input [N, C, H, W], got f32[2, 8]");
 }
 
+TEST_CASE("shape: adaptive pooling", "[shape]") {
+  CHECK(inferred(AdaptiveAvgPool{{7, 5}}, {{2, 8, 3, 11}}) == "f32[2, 8, 7, 5]");
+  CHECK(inferred(AdaptiveMaxPool{{1, 1}}, {{2, 8, 3, 11}}) == "f32[2, 8, 1, 1]");
+  CHECK(inferred(AdaptiveMaxPool{{1, 0}}, {{2, 8, 3, 11}}) == "output must be at least 1, got [1, 0]");
+  CHECK(inferred(AdaptiveAvgPool{}, {{2, 8}}) ==
+        "adaptive_avg_pool needs an input [N, C, H, W], got f32[2, 8]");
+}
+
+TEST_CASE("shape: ops that move channels", "[shape]") {
+  const Shape x{2, 20, 3, 4};
+  CHECK(inferred(Slice{}, {x}) == "f32[2, 20, 3, 4]");
+  CHECK(inferred(Slice{4}, {x}) == "f32[2, 16, 3, 4]");
+  CHECK(inferred(Slice{4, 7}, {{2, 20}}) == "f32[2, 3]");
+  CHECK(inferred(Slice{20}, {x}) == "begin must be one of the 20 channels, from 0; got 20");
+  CHECK(inferred(Slice{-1}, {x}) == "begin must be one of the 20 channels, from 0; got -1");
+  CHECK(inferred(Slice{4, 4}, {x}) == "end must be above begin=4 and at most the 20 channels; got 4");
+  CHECK(inferred(Slice{4, 21}, {x}) == "end must be above begin=4 and at most the 20 channels; got 21");
+  CHECK(inferred(Slice{}, {{20}}) == "slice needs an input [N, C, H, W] or [N, C], got f32[20]");
+  CHECK(inferred(ChannelShuffle{5}, {x}) == "f32[2, 20, 3, 4]");
+  CHECK(inferred(ChannelShuffle{3}, {x}) == "20 channels are not divisible by groups=3");
+  CHECK(inferred(ChannelShuffle{0}, {x}) == "groups must be at least 1, got 0");
+  CHECK(inferred(Shift{{3, 3}}, {x}) == "f32[2, 20, 3, 4]");
+  CHECK(inferred(Shift{{7, 3}}, {x}) ==
+        "a shift by 7x3 kernel taps needs as many channels or more; the input has 20");
+  CHECK(inferred(Shift{{3, 0}}, {x}) == "kernel must be from 1 to 16777216, got [3, 0]");
+  CHECK(inferred(Shift{{3, 3}, {0, 1}}, {x}) == "dilation must be from 1 to 16777216, got [0, 1]");
+  CHECK(inferred(Shift{{3, 3}}, {{2, 20}}) == "shift needs an input [N, C, H, W], got f32[2, 20]");
+}
+
+TEST_CASE("shape: ops of training are probabilities", "[shape]") {
+  CHECK(inferred(Dropout{0.2}, {{2, 20}}) == "f32[2, 20]");
+  CHECK(inferred(Dropout{1.5}, {{2, 20}}) == "p is a probability, from 0 to 1; got 1.5");
+  CHECK(inferred(StochasticDepth{-1}, {{2, 20}}) == "p is a probability, from 0 to 1; got -1");
+}
+
 TEST_CASE("shape: concat, flatten, softmax, activations", "[shape]") {
   CHECK(inferred(Concat{}, {{1, 8, 4, 4}, {1, 3, 4, 4}, {1, 1, 4, 4}}) == "f32[1, 12, 4, 4]");
   CHECK(inferred(Concat{}, {{2, 8}}) == "f32[2, 8]");

@@ -98,6 +98,9 @@ def others():
     yield Case("op: linear(10)", [1, 37], {"op": nn.Linear(37, 10)})
     yield Case("op: linear(130, bias=false)", [3, 64], {"op": nn.Linear(64, 130, bias=False)})
     yield Case("flatten |> op: linear(10)", [2, 5, 3, 7], {"op": nn.Linear(105, 10)}, lambda m, x: m.op(x.flatten(1)))
+    for output in (1, 3, 6, 7, [7, 5], [1, 14], 20):
+        yield Case(f"adaptive_avg_pool({output})", image, {"op": nn.AdaptiveAvgPool2d(output)})
+        yield Case(f"adaptive_max_pool({output})", image, {"op": nn.AdaptiveMaxPool2d(output)})
     yield Case("softmax", [2, 10], {"op": nn.Softmax(1)})
     yield Case("softmax", [1, 21, 5, 3], {"op": nn.Softmax(1)})
     yield Case("op: batch_norm", image, {"op": nn.BatchNorm2d(20)})
@@ -134,9 +137,53 @@ def patterns():
                    a=nn.Conv2d(32, 64, 1, bias=False), n=norm(64), b=nn.Linear(64, 5))
 
 
+def shifted(x, kernel):
+    """Wu et al. 2018, by a depthwise convolution with one-hot kernels."""
+    channels, taps = x.shape[1], kernel * kernel
+    weight = torch.zeros(channels, 1, kernel, kernel, dtype=x.dtype)
+    for c in range(channels):
+        tap = c // (channels // taps)
+        row, column = divmod(tap, kernel) if tap < taps else (kernel // 2, kernel // 2)
+        weight[c, 0, row, column] = 1
+    return F.conv2d(x, weight, padding=kernel // 2, groups=channels)
+
+
+def channels():
+    for count, groups in ((32, 2), (48, 3), (20, 4), (116, 2), (240, 3), (58, 29)):
+        yield function(f"relu |> channel_shuffle(groups={groups})", [1, count, 5, 7],
+                       lambda m, x, g=groups: F.channel_shuffle(F.relu(x), g))
+    for begin, end in ((0, 16), (16, 40), (5, 21), (32, 48), (16, 20), (47, 48)):
+        for before in ("", "relu |> "):
+            yield function(f"{before}slice(begin={begin}, end={end})", [2, 48, 5, 7],
+                           lambda m, x, b=begin, e=end, r=before: (F.relu(x) if r else x)[:, b:e])
+        yield function(f"relu |> slice(begin={begin}, end={end}) |> a: conv(24, kernel=3)", [1, 48, 5, 7],
+                       lambda m, x, b=begin, e=end: m.a(F.relu(x)[:, b:e]),
+                       a=nn.Conv2d(end - begin, 24, 3, padding=1, bias=False))
+    for count, kernel in ((9, 3), (40, 3), (150, 3), (25, 5), (144, 5)):
+        yield function(f"shift(kernel={kernel})", [2, count, 7, 9], lambda m, x, k=kernel: shifted(x, k))
+    yield function("slice(x, end=58) + slice(x, begin=58)", [1, 116, 6, 6], lambda m, x: x[:, :58] + x[:, 58:])
+    yield function("concat(slice(x, end=16), relu(slice(x, begin=16))) |> channel_shuffle(groups=2)", [1, 32, 6, 6],
+                   lambda m, x: F.channel_shuffle(torch.cat([x[:, :16], F.relu(x[:, 16:])], 1), 2))
+    yield function("concat(slice(x, end=5), relu(slice(x, begin=5)))", [1, 32, 6, 6],
+                   lambda m, x: torch.cat([x[:, :5], F.relu(x[:, 5:])], 1))
+
+
+def scalars():
+    shape = [1, 19, 7, 9]
+    yield function("x * 2", shape, lambda m, x: x * 2)
+    yield function("1 - x", shape, lambda m, x: 1 - x)
+    yield function("(0.5 + x) / 3 - 0.25", shape, lambda m, x: (0.5 + x) / 3 - 0.25)
+    yield function("-x", shape, lambda m, x: -x)
+    yield function("x - relu(x)", shape, lambda m, x: x - F.relu(x))
+    yield function("x * (1 - sigmoid(x)) + tanh(x) * sigmoid(x)", shape,
+                   lambda m, x: x * (1 - torch.sigmoid(x)) + torch.tanh(x) * torch.sigmoid(x))
+    yield function("1 - 2 * (x |> a: conv(16, kernel=3) |> dropout(p=0.2) |> stochastic_depth(0.1))", shape,
+                   lambda m, x: 1 - 2 * m.a(x), a=nn.Conv2d(19, 16, 3, padding=1, bias=False))
+
+
 def source_of(case):
     shape = ", ".join(str(extent) for extent in case.shape)
-    body = case.text if case.text.startswith(("x ", "(", "relu(", "concat(")) else f"x |> {case.text}"
+    body = case.text if case.text.startswith(("x ", "(", "1 ", "-x", "relu(", "concat(", "slice(x")) else f"x |> {case.text}"
     return f"network op {{\n  input x: f32[{shape}]\n  return {body}\n}}\n"
 
 
@@ -170,7 +217,7 @@ def main():
 
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    cases = [case for case in (*convolutions(), *others(), *patterns()) if args.only in case.text]
+    cases = [case for case in (*convolutions(), *others(), *patterns(), *channels(), *scalars()) if args.only in case.text]
     worst, failures = 0.0, 0
     for case in cases:
         with tempfile.TemporaryDirectory() as directory:

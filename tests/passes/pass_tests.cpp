@@ -181,5 +181,31 @@ TEST_CASE("passes can be left out and stopped after") {
   std::vector<std::string> seen;
   options.after = [&](std::string_view pass, const Graph&) { seen.emplace_back(pass); };
   REQUIRE(run_pipeline(residual_block(), options));
-  CHECK(seen == std::vector<std::string>{"source", "remove_dead_nodes", "simplify"});
+  CHECK(seen == std::vector<std::string>{"source", "remove_dead_nodes", "regular_pools", "simplify"});
+}
+
+TEST_CASE("adaptive pools with equal bins become pools over windows, and ops of training vanish") {
+  Graph g;
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 14, 7}, Layout::nchw}, {}, "x");
+  NodeId even = g.add(AdaptiveAvgPool{{7, 7}}, {x});
+  NodeId same = g.add(AdaptiveMaxPool{{7, 7}}, {g.add(Dropout{}, {even})});
+  NodeId uneven = g.add(AdaptiveAvgPool{{3, 3}}, {same});
+  g.add(Output{}, {g.add(AdaptiveAvgPool{{1, 1}}, {g.add(StochasticDepth{0.1}, {uneven})})}, "y");
+  Result<Graph> result = run_pipeline(g);
+  REQUIRE(result);
+  CHECK(count<AvgPool>(*result) == 1);
+  CHECK(count<AdaptiveAvgPool>(*result) == 1);
+  CHECK(count<GlobalAvgPool>(*result) == 1);
+  CHECK(result->size() == 5);
+  CHECK(difference(g, *result) < 1e-12);
+}
+
+TEST_CASE("moving channels to where they are is nothing") {
+  Graph g;
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");
+  NodeId still = g.add(Shift{{1, 1}}, {g.add(ChannelShuffle{1}, {g.add(Slice{0, 8}, {x})})});
+  g.add(Output{}, {g.add(Slice{0, 4}, {still})}, "y");
+  Graph simple = simplify(g);
+  CHECK(count<Slice>(simple) == 1);
+  CHECK(count<ChannelShuffle>(simple) + count<Shift>(simple) == 0);
 }

@@ -205,6 +205,35 @@ class Executor {
     REQUIRE(i == values.size());
   }
 
+  void execute(const Step& step, const GatherKernel& k) {
+    const View& in = step.inputs[0];
+    const Shape& s = step.output.shape;
+    REQUIRE(k.sources.size() == static_cast<size_t>(s.c()));
+    REQUIRE(step.units == step.output.blocks() * s.n() * s.h());
+    each(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      const ChannelSource& source = k.sources[static_cast<size_t>(c)];
+      const int64_t y = h + source.dh, x = w + source.dw;
+      const bool inside = y >= 0 && y < s.h() && x >= 0 && x < s.w();
+      store(step.output, n, c, h, w, inside ? load(in, n, source.channel, y, x) : 0);
+    });
+  }
+
+  void execute(const Step& step, const AdaptivePoolKernel& k) {
+    const Shape &from = step.inputs[0].shape, &s = step.output.shape;
+    REQUIRE(step.units == step.output.blocks() * s.n() * s.h());
+    each(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      const Bin rows = adaptive_bin(h, s.h(), from.h()), columns = adaptive_bin(w, s.w(), from.w());
+      double result = k.max ? -std::numeric_limits<double>::infinity() : 0;
+      for (int64_t y = rows.begin; y < rows.end; ++y)
+        for (int64_t x = columns.begin; x < columns.end; ++x) {
+          const double value = load(step.inputs[0], n, c, y, x);
+          result = k.max ? std::max(result, value) : result + value;
+        }
+      const int64_t pixels = (rows.end - rows.begin) * (columns.end - columns.begin);
+      store(step.output, n, c, h, w, k.max ? result : result / static_cast<double>(pixels));
+    });
+  }
+
   void execute(const Step& step, const SoftmaxKernel&) {
     const Shape& s = step.output.shape;
     each({s.n(), 1, s.h(), s.w()}, [&](int64_t n, int64_t, int64_t h, int64_t w) {

@@ -75,8 +75,8 @@ class Generator {
   }
 
   OpAttrs random_activation() {
-    static const OpAttrs kAll[] = {Relu{}, Relu6{},     LeakyRelu{},   Sigmoid{}, Tanh{},
-                                   Silu{}, Hardswish{}, Hardsigmoid{}, Gelu{}};
+    static const OpAttrs kAll[] = {Relu{},      Relu6{},       LeakyRelu{}, Sigmoid{},       Tanh{},   Silu{},
+                                   Hardswish{}, Hardsigmoid{}, Gelu{},      Affine{-0.5, 1}, Dropout{}};
     return kAll[chance(0.5) ? 0 : pick(0, std::size(kAll) - 1)];
   }
 
@@ -100,12 +100,27 @@ class Generator {
     return pool;
   }
 
+  OpAttrs random_channel_op(const Shape& in) {
+    const int64_t begin = chance(0.5) ? in.c() / 2 / kChannelBlock * kChannelBlock : pick(0, in.c() - 1);
+    const int64_t end = chance(0.3) ? 0 : pick(begin + 1, in.c());
+    if (chance(0.5)) return Slice{begin, end};
+    int64_t groups = pick(1, 6);
+    while (in.c() % groups != 0) --groups;
+    if (in.rank() == 2 || chance(0.5)) return ChannelShuffle{groups};
+    return Shift{{pick(1, 3), pick(1, 3)}, {pick(1, 2), 1}};
+  }
+
+  OpAttrs random_adaptive_pool() {
+    const Pair output{pick(1, 7), pick(1, 7)};
+    return chance(0.5) ? OpAttrs(AdaptiveAvgPool{output}) : OpAttrs(AdaptiveMaxPool{output});
+  }
+
   void step(int number) {
     NodeId x = recent();
     std::string name = fmt::format("n{}", number);
     const bool image = shape(x).rank() == 4;
     std::variant<NodeId, OpError> added = OpError{};
-    switch (pick(0, image ? 11 : 5)) {
+    switch (pick(0, image ? 13 : 6)) {
       case 0:
         added = add_layer(graph_, random_activation(), {x}, name);
         break;
@@ -126,13 +141,19 @@ class Generator {
         added = image ? gate(x, name) : graph_.try_add(Softmax{}, {x}, name);
         break;
       case 6:
-        added = add_layer(graph_, random_pool(), {x}, name);
+        added = graph_.try_add(random_channel_op(shape(x)), {x}, name);
         break;
       case 7:
-        added = graph_.try_add(Concat{}, {x, like(x), x}, name);
+        added = add_layer(graph_, random_pool(), {x}, name);
         break;
       case 8:
+        added = graph_.try_add(Concat{}, {x, like(x), x}, name);
+        break;
+      case 9:
         added = chance(0.3) ? graph_.try_add(Flatten{}, {x}, name) : residual(x, name);
+        break;
+      case 10:
+        added = graph_.try_add(random_adaptive_pool(), {x}, name);
         break;
       default:
         added = add_layer(graph_, random_conv(shape(x)), {x}, name);

@@ -1,0 +1,150 @@
+// Copies of channels, possibly shifted within the image, 16 result channels at a time.
+//
+// A block of the result is put together from pieces: each is a block of the operand at one shift, of which
+// some lanes go to some lanes of the result. Blocks whose pieces look alike run the same code; which blocks
+// of the operand they read is a table. A pixel outside the image is read from a block of zeros.
+#include <algorithm>
+#include <array>
+
+#include "codegen/cpu/conv.h"
+
+namespace cardinal {
+
+namespace {
+
+struct Piece {
+  int64_t dh = 0, dw = 0;
+  int load_lanes = kChannelBlock;
+  std::array<int, kChannelBlock>
+      from{};  // lane of the piece for each lane of the result; -1: another piece's
+  bool is_shifted() const { return dh != 0 || dw != 0; }
+  bool operator==(const Piece&) const = default;
+};
+
+// Result blocks of equal class run the same code.
+struct GatherClass {
+  std::vector<Piece> pieces;
+  int store_lanes = kChannelBlock;
+  bool operator==(const GatherClass&) const = default;
+};
+
+struct Gather {
+  std::vector<GatherClass> classes;
+  std::vector<int> class_of;                        // by result block
+  std::vector<std::vector<int64_t>> source_blocks;  // by piece and result block; 0 where it has no such piece
+};
+
+int lanes_of_block(const View& view, int64_t block) {
+  return block + 1 == view.blocks() ? last_block_lanes(view) : static_cast<int>(kChannelBlock);
+}
+
+// The pieces of a result block, and the blocks they read.
+GatherClass pieces_of(const Step& step, const GatherKernel& kernel, int64_t block,
+                      std::vector<int64_t>& source_blocks) {
+  const View& in = step.inputs[0];
+  GatherClass result;
+  result.store_lanes = lanes_of_block(step.output, block);
+  const int64_t first = block * kChannelBlock;
+  const int64_t lanes = std::min(kChannelBlock, step.output.shape.c() - first);
+  for (int64_t lane = 0; lane < lanes; ++lane) {
+    const ChannelSource& source = kernel.sources[static_cast<size_t>(first + lane)];
+    const int64_t source_block = source.channel / kChannelBlock;
+    size_t i = 0;
+    while (i < result.pieces.size() && (source_blocks[i] != source_block ||
+                                        result.pieces[i].dh != source.dh || result.pieces[i].dw != source.dw))
+      ++i;
+    if (i == result.pieces.size()) {
+      Piece piece{source.dh, source.dw, lanes_of_block(in, source_block)};
+      piece.from.fill(-1);
+      result.pieces.push_back(piece);
+      source_blocks.push_back(source_block);
+    }
+    result.pieces[i].from[static_cast<size_t>(lane)] = static_cast<int>(source.channel % kChannelBlock);
+  }
+  return result;
+}
+
+Gather make_gather(const Step& step, const GatherKernel& kernel) {
+  Gather gather;
+  const int64_t blocks = step.output.blocks();
+  for (int64_t block = 0; block < blocks; ++block) {
+    std::vector<int64_t> sources;
+    GatherClass c = pieces_of(step, kernel, block, sources);
+    auto found = std::find(gather.classes.begin(), gather.classes.end(), c);
+    gather.class_of.push_back(static_cast<int>(found - gather.classes.begin()));
+    if (found == gather.classes.end()) gather.classes.push_back(std::move(c));
+    while (gather.source_blocks.size() < sources.size())
+      gather.source_blocks.emplace_back(static_cast<size_t>(blocks));
+    for (size_t i = 0; i < sources.size(); ++i)
+      gather.source_blocks[i][static_cast<size_t>(block)] = sources[i];
+  }
+  return gather;
+}
+
+// A block of zeros in read-only data.
+llvm::Value* zero_block(Emitter& e) {
+  auto* zeros = new llvm::GlobalVariable(e.module, e.block, true, llvm::GlobalValue::PrivateLinkage,
+                                         llvm::ConstantAggregateZero::get(e.block), "zeros");
+  zeros->setAlignment(llvm::Align(kChannelBlock * sizeof(float)));
+  zeros->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
+  return zeros;
+}
+
+// What one piece reads along a row of the result.
+struct PieceRow {
+  const Piece& piece;
+  llvm::Value* address = nullptr;  // of the pixel that belongs to the row's first
+  llvm::Value* inside = nullptr;   // whether the image has the row
+};
+
+llvm::Value* load_piece(Emitter& e, const View& view, const PieceRow& row, llvm::Value* w,
+                        llvm::Value* zeros) {
+  llvm::Value* address = e.element(row.address, e.mul(w, view.stride_w));
+  if (row.piece.is_shifted()) {
+    // Unsigned: columns left of the image are beyond its right end.
+    llvm::Value* inside = e.builder.CreateICmpULT(e.add(w, row.piece.dw), e.integer(view.shape.w()));
+    address = e.builder.CreateSelect(e.builder.CreateAnd(inside, row.inside), address, zeros);
+  }
+  return e.load_block(view, address, row.piece.load_lanes);
+}
+
+// The lanes of `value` that the piece brings, over those of `so_far`.
+llvm::Value* merge(Emitter& e, const Piece& piece, llvm::Value* so_far, llvm::Value* value) {
+  llvm::SmallVector<int, kChannelBlock> select;
+  for (int lane = 0; lane < kChannelBlock; ++lane) {
+    const int from = piece.from[static_cast<size_t>(lane)];
+    select.push_back(from < 0 ? lane : kChannelBlock + from);
+  }
+  return e.builder.CreateShuffleVector(so_far, value, select);
+}
+
+}  // namespace
+
+void emit_gather(Emitter& e, const Step& step, const GatherKernel& kernel, const KernelArguments& arguments) {
+  const View &in = step.inputs[0], &out = step.output;
+  const Shape& shape = out.shape;
+  const Gather gather = make_gather(step, kernel);
+  llvm::Value* zeros = zero_block(e);
+  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+    llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
+    llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
+    llvm::Value* to = block_address(e, out, arguments.out, {n, block, h});
+    emit_by_class(e, block, gather.class_of, [&](int c) {
+      const GatherClass& gather_class = gather.classes[static_cast<size_t>(c)];
+      std::vector<PieceRow> rows;
+      for (const Piece& piece : gather_class.pieces) {
+        llvm::Value* source = e.table_entry(gather.source_blocks[rows.size()], block, "source_block");
+        llvm::Value* row = e.add(h, piece.dh);
+        rows.push_back({piece, block_address(e, in, arguments.inputs[0], {n, source, row, piece.dw}),
+                        e.builder.CreateICmpULT(row, e.integer(shape.h()))});
+      }
+      e.for_range(0, shape.w(), 1, [&](llvm::Value* w) {
+        llvm::Value* value = e.splat(0.0);
+        for (const PieceRow& row : rows) value = merge(e, row.piece, value, load_piece(e, in, row, w, zeros));
+        e.store_block(out, value, e.element(to, e.mul(w, out.stride_w)), gather_class.store_lanes);
+      });
+    });
+  });
+}
+
+}  // namespace cardinal
