@@ -12,7 +12,7 @@ namespace {
 
 Tensor load_weight(const Node& node, const WeightStore& store) {
   const StoredTensor* stored = store.find(node.name);
-  if (!stored || stored->type.shape != node.type.shape)
+  if (!stored || !same_but_for_ones(stored->type.shape, node.type.shape))
     internal_error(fmt::format("weight '{}' was not checked before it is used", node.name));
   Tensor value(node.type);
   std::vector<float> floats = to_floats(*stored);

@@ -18,12 +18,12 @@
 
 namespace cardinal {
 
-using OpAttrs =
-    std::variant<Input, Weight, Output,                                         //
-                 Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
-                 Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu, Affine, Add, Mul,
-                 MaxPool, AvgPool, GlobalAvgPool, AdaptiveAvgPool, AdaptiveMaxPool, Concat, Slice,
-                 ChannelShuffle, Shift, Flatten, Softmax, Dropout, StochasticDepth>;
+using OpAttrs = std::variant<Input, Weight, Output,                                         //
+                             Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
+                             Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu,
+                             Affine, Add, Mul, MaxPool, AvgPool, GlobalAvgPool, AdaptiveAvgPool,
+                             AdaptiveMaxPool, Concat, Slice, ChannelShuffle, Shift, Flatten, Softmax, Dropout,
+                             StochasticDepth, LayerNorm, LocalResponseNorm, ChannelScale>;
 
 struct FieldInfo {
   std::string_view name;
@@ -65,6 +65,8 @@ Inferred infer(const OpAttrs&, std::span<const TensorType> operands);
 // makes sense to create them.
 Inferred infer_written(const OpAttrs&, std::span<const TensorType> tensors);
 std::vector<Parameter> parameters(const OpAttrs&, const TensorType& x);  // empty for an op without any
+// The name of a parameter's data, from that of the node.
+std::string weight_name(const std::string& node, const Parameter&);
 void evaluate(const OpAttrs&, std::span<const Tensor* const> operands, Tensor& out);
 double flops(const OpAttrs&, std::span<const TensorType> operands, const TensorType& out);
 

@@ -73,7 +73,8 @@ struct OpError {
 };
 using Inferred = std::variant<TensorType, OpError>;
 
-// A weight that an op brings along: the node's name plus "." plus suffix names its data.
+// A weight that an op brings along: the node's name plus "." plus suffix names its data, or the node's name
+// alone if the suffix is empty.
 struct Parameter {
   std::string suffix;  // "weight", "running_mean"
   Shape shape;

@@ -55,6 +55,13 @@ std::vector<float> to_floats(const StoredTensor& tensor) {
   return out;
 }
 
+bool same_but_for_ones(const Shape& a, const Shape& b) {
+  const auto dim = [](const Shape& shape, int i) { return i < shape.rank() ? shape[i] : 1; };
+  for (int i = 0; i < std::max(a.rank(), b.rank()); ++i)
+    if (dim(a, i) != dim(b, i)) return false;
+  return true;
+}
+
 namespace {
 
 constexpr size_t kListed = 20;            // problems of a kind that are spelled out
@@ -144,7 +151,7 @@ Status check_weights(const Graph& graph, const WeightStore& store) {
     const Node& node = graph[id];
     const Weight& weight = *node.as<Weight>();
     if (const StoredTensor* tensor = store.find(node.name)) {
-      if (tensor->type.shape != weight.shape) {
+      if (!same_but_for_ones(tensor->type.shape, weight.shape)) {
         misshapen.add(node.where, fmt::format("{} has shape {}, expected {}", node.name,
                                               to_string(tensor->type.shape), to_string(weight.shape)));
       } else if (std::string problem = value_problem(*tensor, weight.role); !problem.empty()) {

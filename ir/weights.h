@@ -21,6 +21,10 @@ struct StoredTensor {
 // Reads all elements as float (F16 and BF16 are widened exactly).
 std::vector<float> to_floats(const StoredTensor&);
 
+// Whether two shapes differ by no more than dimensions of 1 at the end. Elements are then at the same places:
+// a linear layer's weight [OC, IC] serves a 1x1 convolution.
+bool same_but_for_ones(const Shape&, const Shape&);
+
 // Where weights come from. Immutable once built; lookups may be made from several threads.
 class WeightStore {
  public:
@@ -33,7 +37,8 @@ class WeightStore {
   virtual std::string describe() const = 0;  // "resnet50.safetensors", "random:7"
 };
 
-// Every weight of `graph` must be there with its shape and finite values, variances not negative; everything
+// Every weight of `graph` must be there with its shape (dimensions of 1 at the end may be
+// missing or added) and finite values, variances not negative; everything
 // wrong is reported at once, missing and extra names with the closest match. Extra tensors named
 // `*.num_batches_tracked` are ignored (PyTorch saves them; inference does not read them).
 Status check_weights(const Graph&, const WeightStore&);

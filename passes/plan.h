@@ -131,10 +131,10 @@ struct PoolKernel {
 
 // out = epilogue(base), vector by vector. Every view has vector channels, or all have the same strides.
 struct PointwiseKernel {
-  enum class Base : uint8_t { copy, add, mul, affine } base = Base::copy;
+  enum class Base : uint8_t { copy, add, mul, scale, affine } base = Base::copy;
   Epilogue epilogue;  // a standalone activation is copy with a one-step epilogue
   // Operands: inputs[0], inputs[1] (add, mul), then the epilogue's; a broadcast operand has h = w = 1 and
-  // stride_h = stride_w = 0. affine: weights[0] scale, weights[1] shift.
+  // stride_h = stride_w = 0. scale and affine: weights[0] scale; affine: weights[1] shift.
   // Units: (block * n + image) * oh + row.
 };
 
@@ -160,8 +160,20 @@ struct AdaptivePoolKernel {
 // Over channels, pixel by pixel; both views have vector channels. Units: n * h * w.
 struct SoftmaxKernel {};
 
+// The same. weights[0] scale, weights[1] shift.
+struct LayerNormKernel {
+  double eps = 0;
+};
+
+// See LocalResponseNorm. Both views have vector channels; the input's last block is whole. Units: (block * n
+// + image) * h + row.
+struct ResponseNormKernel {
+  int64_t size = 1;
+  double alpha = 0, beta = 0, k = 0;
+};
+
 using Kernel = std::variant<ConvKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                            AdaptivePoolKernel, SoftmaxKernel>;
+                            AdaptivePoolKernel, SoftmaxKernel, LayerNormKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 

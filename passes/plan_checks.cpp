@@ -4,19 +4,15 @@
 
 namespace cardinal {
 
-namespace {
-
-// Operands that must be constant: [begin, end) of the node's.
-struct WeightOperands {
-  size_t begin = 0, end = 0;
-};
-
 WeightOperands weight_operands(const Node& node) {
-  if (const Conv* conv = node.as<Conv>()) return {1, conv->bias ? 3u : 2u};
-  if (const Linear* linear = node.as<Linear>()) return {1, linear->bias ? 3u : 2u};
-  if (node.is<ChannelAffine>()) return {1, 3};
-  return {};
+  const int begin = op_info(node.op).constants_from;
+  if (begin < 0) return {};
+  const Epilogue* epilogue = epilogue_of(node.op);
+  return {static_cast<size_t>(begin),
+          node.operands.size() - static_cast<size_t>(epilogue ? epilogue_operands(*epilogue) : 0)};
 }
+
+namespace {
 
 void check_node(const Graph& graph, NodeId id, Diagnostics& errors) {
   const Node& node = graph[id];

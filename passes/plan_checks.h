@@ -7,6 +7,12 @@
 
 namespace cardinal {
 
+// The operands of a node that must be constant: [begin, end).
+struct WeightOperands {
+  size_t begin = 0, end = 0;
+};
+WeightOperands weight_operands(const Node&);
+
 // Everything about the live nodes that planning cannot handle.
 Diagnostics check_plannable(const Graph&, const std::vector<bool>& live);
 

@@ -30,6 +30,8 @@ std::string name_of(const PointwiseKernel& k) {
       return "add";
     case PointwiseKernel::Base::mul:
       return "mul";
+    case PointwiseKernel::Base::scale:
+      return "scale";
     case PointwiseKernel::Base::affine:
       return "affine";
     case PointwiseKernel::Base::copy:
@@ -137,6 +139,8 @@ std::string kernel_name(const Kernel& kernel) {
                                  return std::string(k.max ? "adaptive_max_pool" : "adaptive_avg_pool");
                                },
                                [](const SoftmaxKernel&) { return std::string("softmax"); },
+                               [](const LayerNormKernel&) { return std::string("layer_norm"); },
+                               [](const ResponseNormKernel&) { return std::string("local_response_norm"); },
                                [](const auto& k) { return name_of(k); }},
                     kernel);
 }

@@ -20,7 +20,8 @@ namespace cardinal {
 namespace {
 
 // What a step asks of the views it reads.
-enum class Access : uint8_t { any, vector_channels };
+// whole_blocks: vector channels, and all 16 lanes of the last block can be read.
+enum class Access : uint8_t { any, vector_channels, whole_blocks };
 
 // The image of a linear layer: the batch is its width.
 View as_image(View view) {
@@ -168,12 +169,11 @@ class Planner {
     if (!n.operands.empty())
       if (auto sources = channel_sources(n.op, node(n.operands[0]).type); !sources.empty())
         return lower_gather(id, std::move(sources));
-    if (n.is<Softmax>()) {
-      DraftStep draft = new_step(id, SoftmaxKernel{});
-      read(draft, n.operands[0], Access::vector_channels);
-      draft.step.units = n.type.shape.n() * n.type.shape.h() * n.type.shape.w();
-      return finish_step(std::move(draft));
-    }
+    if (n.is<Softmax>()) return lower_pixels(id, SoftmaxKernel{});
+    if (const LayerNorm* norm = n.as<LayerNorm>()) return lower_pixels(id, LayerNormKernel{norm->eps});
+    if (const LocalResponseNorm* norm = n.as<LocalResponseNorm>())
+      return lower_rows(id, ResponseNormKernel{norm->size, norm->alpha, norm->beta, norm->k},
+                        Access::whole_blocks);
     lower_pointwise(id);
   }
 
@@ -195,9 +195,14 @@ class Planner {
     drafts_.push_back(std::move(draft));
   }
 
+  static bool suits(const View& view, Access access) {
+    const bool whole = view.padded || view.shape.c() % kChannelBlock == 0;
+    return access == Access::any || (view.vector_channels() && (access == Access::vector_channels || whole));
+  }
+
   // Where `id` can be read with this access: its own place, or a copy in blocks, made when first asked for.
   Location readable(NodeId id, Access access) {
-    if (access == Access::any || at(id).view.vector_channels()) return at(id);
+    if (suits(at(id).view, access)) return at(id);
     Location& copy = blocked_[index(id)];
     if (copy.buffer < 0) {
       const Shape& shape = node(id).type.shape;
@@ -228,6 +233,13 @@ class Planner {
     read(draft, id, Access::vector_channels);
     View& view = draft.step.inputs.back();
     if (view.shape != result) view.stride_h = view.stride_w = 0;
+  }
+
+  // All weights of a node that has one value a channel in each.
+  void read_channel_constants(DraftStep& draft, NodeId id) const {
+    const WeightOperands weights = weight_operands(node(id));
+    for (size_t i = weights.begin; i < weights.end; ++i)
+      draft.step.weights.push_back({node(id).operands[i], Packing::channel_vector});
   }
 
   void reorder(const Location& source, const Location& target, NodeId produces, std::string name) {
@@ -319,11 +331,21 @@ class Planner {
   }
 
   // A kernel with one operand whose units are rows of the result's blocks.
-  void lower_rows(NodeId id, Kernel kernel) {
+  void lower_rows(NodeId id, Kernel kernel, Access access = Access::vector_channels) {
+    const Shape& shape = node(id).type.shape;
+    DraftStep draft = new_step(id, std::move(kernel));
+    read(draft, node(id).operands[0], access);
+    draft.step.units = ceil_div(shape.c(), kChannelBlock) * shape.n() * shape.h();
+    finish_step(std::move(draft));
+  }
+
+  // A kernel with one operand, and a value a channel for each weight, whose units are pixels.
+  void lower_pixels(NodeId id, Kernel kernel) {
     const Shape& shape = node(id).type.shape;
     DraftStep draft = new_step(id, std::move(kernel));
     read(draft, node(id).operands[0], Access::vector_channels);
-    draft.step.units = ceil_div(shape.c(), kChannelBlock) * shape.n() * shape.h();
+    read_channel_constants(draft, id);
+    draft.step.units = shape.n() * shape.h() * shape.w();
     finish_step(std::move(draft));
   }
 
@@ -336,7 +358,7 @@ class Planner {
     lower_rows(id, GatherKernel{std::move(sources)});
   }
 
-  // add, mul, channel_affine and activations.
+  // add, mul, channel_affine, channel_scale and activations.
   void lower_pointwise(NodeId id) {
     const Node& n = node(id);
     PointwiseKernel kernel;
@@ -346,11 +368,11 @@ class Planner {
     if (n.is<Add>()) kernel.base = PointwiseKernel::Base::add;
     if (n.is<Mul>()) kernel.base = PointwiseKernel::Base::mul;
     if (n.is<ChannelAffine>()) kernel.base = PointwiseKernel::Base::affine;
+    if (n.is<ChannelScale>()) kernel.base = PointwiseKernel::Base::scale;
     DraftStep draft = new_step(id, kernel);
     read_broadcast(draft, n.operands[0], n.type.shape);
     if (n.is<Add>() || n.is<Mul>()) read_broadcast(draft, n.operands[1], n.type.shape);
-    if (n.is<ChannelAffine>())
-      for (size_t i : {1, 2}) draft.step.weights.push_back({n.operands[i], Packing::channel_vector});
+    read_channel_constants(draft, id);
     read_epilogue(draft, id, kernel.epilogue);
     const Shape& shape = n.type.shape;
     draft.step.units = ceil_div(shape.c(), kChannelBlock) * shape.n() * shape.h();

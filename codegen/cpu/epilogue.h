@@ -1,6 +1,6 @@
 // What happens to a result in registers before it is stored, and the elementary functions that needs.
 //
-// No libm: exp, tanh and erf are polynomials of our own, good to about 1e-7 (relative for exp and tanh,
+// No libm: exp, log, tanh and erf are polynomials of our own, good to about 1e-7 (relative for exp and tanh,
 // absolute for erf), on floats or vectors of floats of any width.
 #pragma once
 
@@ -10,6 +10,8 @@ namespace cardinal {
 
 // x is clamped to [-87.3, 88.3]: the result is a normal float. A NaN stays one.
 llvm::Value* emit_exp(Emitter&, llvm::Value* x);
+// Of a normal x > 0.
+llvm::Value* emit_log(Emitter&, llvm::Value* x);
 llvm::Value* emit_tanh(Emitter&, llvm::Value* x);
 llvm::Value* emit_erf(Emitter&, llvm::Value* x);
 llvm::Value* emit_activation(Emitter&, const Activation&, llvm::Value* x);

@@ -34,6 +34,10 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
       emit_adaptive_pool(e, step, kernel, arguments);
     }
     void operator()(const SoftmaxKernel& kernel) const { emit_softmax(e, step, kernel, arguments); }
+    void operator()(const LayerNormKernel& kernel) const { emit_layer_norm(e, step, kernel, arguments); }
+    void operator()(const ResponseNormKernel& kernel) const {
+      emit_response_norm(e, step, kernel, arguments);
+    }
   };
   std::visit(Emit{e, step, arguments}, step.kernel);
   e.end_function();
@@ -94,6 +98,10 @@ std::string key(const GatherKernel& k) {
 
 std::string key(const AdaptivePoolKernel& k) { return fmt::format("adaptive {}", k.max); }
 std::string key(const SoftmaxKernel&) { return "softmax"; }
+std::string key(const LayerNormKernel& k) { return fmt::format("layer_norm {}", k.eps); }
+std::string key(const ResponseNormKernel& k) {
+  return fmt::format("response_norm {} {} {} {}", k.size, k.alpha, k.beta, k.k);
+}
 
 }  // namespace
 

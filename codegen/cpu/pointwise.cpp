@@ -1,4 +1,4 @@
-// Elementwise kernels: copy, add, mul and channel_affine with their epilogues.
+// Elementwise kernels: copy, add, mul, channel_scale and channel_affine with their epilogues.
 //
 // Rows of pixels that follow each other in memory in every view are run through as one line. A vector holds
 // 16 channels of a pixel, or, where channels are strided and pixels are not, 16 pixels of a channel.
@@ -24,7 +24,9 @@ struct Pointwise {
   std::vector<Operand> inputs;
   const KernelArguments& arguments;
 
-  bool has_channel_constants() const { return kernel.base == PointwiseKernel::Base::affine; }
+  bool has_channel_constants() const {
+    return kernel.base == PointwiseKernel::Base::scale || kernel.base == PointwiseKernel::Base::affine;
+  }
 };
 
 bool is_broadcast(const View& view) { return view.stride_h == 0 && view.stride_w == 0; }
@@ -55,6 +57,9 @@ llvm::Value* compute(Emitter& e, const Pointwise& p, llvm::function_ref<llvm::Va
       break;
     case Base::mul:
       value = e.fmul(value, input(1));
+      break;
+    case Base::scale:
+      value = e.fmul(value, channel_constant(0));
       break;
     case Base::affine:
       value = e.fma(value, channel_constant(0), channel_constant(1));

@@ -154,8 +154,8 @@ Value Elaborator::add_op(OpCall& op, const Invocation& invocation) {
   std::string path = invocation.label ? join_path(*invocation.label) : std::string();
   std::vector<NodeId> operands = op.tensors;
   for (const Parameter& parameter : parameters(op.attrs, types[0])) {
-    std::string name = path + "." + parameter.suffix;
-    if (!claim(layers_, "weight", name, invocation.call->label->where)) return {};
+    std::string name = weight_name(path, parameter);
+    if (name != path && !claim(layers_, "weight", name, invocation.call->label->where)) return {};
     auto weight = graph_.try_add(OpAttrs(Weight{parameter.shape, parameter.role}), {}, name, where);
     if (const auto* error = std::get_if<OpError>(&weight))
       return fail(where, fmt::format("{} {}: {}", name, to_string(parameter.shape), error->message));

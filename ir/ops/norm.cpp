@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace cardinal {
@@ -138,6 +139,90 @@ void FoldShift::evaluate(std::span<const Tensor* const> operands, Tensor& out) c
 
 double FoldShift::flops(std::span<const TensorType>, const TensorType& out) const {
   return 3 * static_cast<double>(out.shape.elements());
+}
+
+Inferred LayerNorm::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_features(name, operands[0])) return *error;
+  if (auto error = check_eps(eps)) return *error;
+  return operands[0];
+}
+
+std::vector<Parameter> LayerNorm::parameters(const TensorType& x) const {
+  return {{"weight", {x.shape.c()}, Role::scale}, {"bias", {x.shape.c()}, Role::shift}};
+}
+
+void LayerNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  auto &x = operands[0]->data, &weight = operands[1]->data, &bias = operands[2]->data;
+  const Shape& shape = out.type.shape;
+  const auto plane = static_cast<size_t>(shape.h() * shape.w()), channels = weight.size();
+  for (size_t n = 0; n < static_cast<size_t>(shape.n()); ++n)
+    for (size_t first = n * channels * plane; first < n * channels * plane + plane; ++first) {
+      double mean = 0, variance = 0;
+      for (size_t c = 0; c < channels; ++c) mean += x[first + c * plane];
+      mean /= static_cast<double>(channels);
+      for (size_t c = 0; c < channels; ++c) variance += std::pow(x[first + c * plane] - mean, 2);
+      const double deviation = std::sqrt(variance / static_cast<double>(channels) + eps);
+      for (size_t c = 0; c < channels; ++c)
+        out.data[first + c * plane] = (x[first + c * plane] - mean) / deviation * weight[c] + bias[c];
+    }
+}
+
+// Sum; subtract, square, sum; subtract, scale, multiply-add.
+double LayerNorm::flops(std::span<const TensorType>, const TensorType& out) const {
+  return 8 * static_cast<double>(out.shape.elements());
+}
+
+Inferred LocalResponseNorm::infer(std::span<const TensorType> operands) const {
+  const TensorType& x = operands[0];
+  if (x.shape.rank() != 4)
+    return OpError{fmt::format("{} needs an input [N, C, H, W], got {}", name, to_string(x)), {}, 0};
+  constexpr int64_t kLargest = 1024;  // far above any published one
+  if (size < 1 || size > kLargest)
+    return OpError{fmt::format("size must be from 1 to {}, got {}", kLargest, size), "size"};
+  if (!(k > 0)) return OpError{fmt::format("k must be above 0, got {}", k), "k"};
+  if (alpha < 0) return OpError{fmt::format("alpha must not be negative, got {}", alpha), "alpha"};
+  return x;
+}
+
+void LocalResponseNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  const Tensor& x = *operands[0];
+  const Shape& shape = out.type.shape;
+  const int64_t plane = shape.h() * shape.w(), channels = shape.c();
+  for (int64_t n = 0; n < shape.n(); ++n)
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t pixel = 0; pixel < plane; ++pixel) {
+        const double* image = x.data.data() + n * channels * plane + pixel;
+        double sum = 0;
+        const int64_t end = std::min(c + (size - 1) / 2 + 1, channels);
+        for (int64_t i = std::max<int64_t>(c - size / 2, 0); i < end; ++i)
+          sum += image[i * plane] * image[i * plane];
+        out.data[(n * channels + c) * plane + pixel] =
+            image[c * plane] / std::pow(k + alpha / static_cast<double>(size) * sum, beta);
+      }
+}
+
+double LocalResponseNorm::flops(std::span<const TensorType>, const TensorType& out) const {
+  return 2 * static_cast<double>(size + 2) * static_cast<double>(out.shape.elements());
+}
+
+Inferred ChannelScale::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_features(name, operands[0])) return *error;
+  return operands[0];
+}
+
+std::vector<Parameter> ChannelScale::parameters(const TensorType& x) const {
+  return {{"", {x.shape.c()}, Role::scale}};
+}
+
+void ChannelScale::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  auto &x = operands[0]->data, &scale = operands[1]->data;
+  for_each_channel(out.type.shape, [&](int64_t c, size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) out.data[i] = x[i] * scale[c];
+  });
+}
+
+double ChannelScale::flops(std::span<const TensorType>, const TensorType& out) const {
+  return static_cast<double>(out.shape.elements());
 }
 
 }  // namespace cardinal

@@ -1,4 +1,5 @@
-// Batch normalisation at inference, and the constant expressions that folding it leaves in the graph.
+// Batch normalisation at inference, other normalisations, and the constant expressions that folding it leaves
+// in the graph.
 #pragma once
 
 #include "ir/op_interface.h"
@@ -65,6 +66,58 @@ struct FoldShift {
   static constexpr auto fields = std::tuple{optional("eps", &FoldShift::eps)};
 
   Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance over the channels of a pixel. Ba
+// et al. 2016, as ConvNeXt uses it. Operands: x [N, C, H, W] or [N, C]; weight, bias [C].
+struct LayerNorm {
+  static constexpr std::string_view name = "layer_norm";
+  static constexpr std::string_view summary = "normalisation over the channels of each pixel";
+  static constexpr Arity tensors{1, 1};
+  static constexpr int constants_from = 1;
+  double eps = 1e-5;
+  static constexpr auto fields = std::tuple{optional("eps", &LayerNorm::eps)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  std::vector<Parameter> parameters(const TensorType& x) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// y[c] = x[c] / (k + alpha / size * sum of x[i]^2)^beta, i from c - size / 2 to c + (size - 1) / 2.
+// Krizhevsky et al. 2012, section 3.3; alpha is divided by the size as PyTorch does. Operand: x [N, C, H, W].
+struct LocalResponseNorm {
+  static constexpr std::string_view name = "local_response_norm";
+  static constexpr std::string_view summary =
+      "x / (k + alpha / size * sum of squares over size channels) ** beta";
+  static constexpr Arity tensors{1, 1};
+  int64_t size = 5;
+  double alpha = 1e-4;
+  double beta = 0.75;
+  double k = 1;
+  static constexpr auto fields =
+      std::tuple{required("size", &LocalResponseNorm::size), optional("alpha", &LocalResponseNorm::alpha),
+                 optional("beta", &LocalResponseNorm::beta), optional("k", &LocalResponseNorm::k)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// y = x * scale, per channel: LayerScale (Touvron et al. 2021). The layer's own name is its weight's.
+// Operands: x [N, C, H, W] or [N, C]; scale [C]; then the epilogue's.
+struct ChannelScale {
+  static constexpr std::string_view name = "channel_scale";
+  static constexpr std::string_view summary = "per-channel x * scale";
+  static constexpr Arity tensors{1, 1};
+  static constexpr int constants_from = 1;
+  Epilogue epilogue;
+  static constexpr auto fields = std::tuple{internal("epilogue", &ChannelScale::epilogue)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  std::vector<Parameter> parameters(const TensorType& x) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };

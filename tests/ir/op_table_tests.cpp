@@ -70,7 +70,8 @@ std::optional<Graph> sample_graph(const OpAttrs& op, int tensors, const Shape& x
   if (!operands.empty())
     for (const Parameter& parameter : parameters(op, graph[operands[0]].type)) {
       if (!shape_problem(parameter.shape).empty()) return {};
-      operands.push_back(graph.add(Weight{parameter.shape, parameter.role}, {}, "node." + parameter.suffix));
+      operands.push_back(
+          graph.add(Weight{parameter.shape, parameter.role}, {}, weight_name("node", parameter)));
     }
   OpAttrs bare = op;
   int extra = 0;

@@ -240,3 +240,22 @@ TEST_CASE("value: ops of training change nothing", "[semantics]") {
   check_close(run_op(Dropout{}, {x}), x.data);
   check_close(run_op(StochasticDepth{0.2}, {x}), x.data);
 }
+
+TEST_CASE("value: layer_norm over channels", "[semantics]") {
+  const Tensor weight = tensor({2}, {1, 2}), bias = tensor({2}, {0, 10});
+  // Two pixels, (1, 5) and (3, 4); eps 0.
+  check_close(run_op(LayerNorm{0}, {tensor({1, 2, 1, 2}, {1, 3, 5, 4}), weight, bias}), {-1, -1, 12, 12});
+  check_close(run_op(LayerNorm{5}, {tensor({1, 2}, {1, 5}), weight, bias}), {-2.0 / 3, 10 + 4.0 / 3});
+}
+
+TEST_CASE("value: local_response_norm", "[semantics]") {
+  // Windows of three channels; an even size reaches one channel further back than forward.
+  const Tensor x = tensor({1, 3, 1, 1}, {1, 2, 3});
+  check_close(run_op(LocalResponseNorm{3, 3, 1, 1}, {x}), {1.0 / 6, 2.0 / 15, 3.0 / 14});
+  check_close(run_op(LocalResponseNorm{2, 2, 1, 1}, {x}), {1.0 / 2, 2.0 / 6, 3.0 / 14});
+  check_close(run_op(LocalResponseNorm{1, 1, 0.5, 3}, {tensor({1, 1, 1, 1}, {1})}), {0.5});
+}
+
+TEST_CASE("value: channel_scale", "[semantics]") {
+  check_close(run_op(ChannelScale{}, {counting({1, 2, 1, 2}), tensor({2}, {2, -1})}), {0, 2, -2, -3});
+}

@@ -163,6 +163,20 @@ TEST_CASE("shape: norms and what folding leaves", "[shape]") {
   CHECK(inferred(FoldShift{}, {{8}}) == "fold_shift takes 4 to 5 operands, got 1");
 }
 
+TEST_CASE("shape: norms over channels, and channel_scale", "[shape]") {
+  CHECK(inferred_written(LayerNorm{}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred_written(LayerNorm{-1}, {{2, 8}}) == "eps must not be negative, got -1");
+  CHECK(inferred(LayerNorm{}, {{2, 8}, {8}, {7}}) == "bias must be [8], got f32[7]");
+  CHECK(inferred(LocalResponseNorm{5}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred(LocalResponseNorm{0}, {{2, 8, 3, 3}}) == "size must be from 1 to 1024, got 0");
+  CHECK(inferred(LocalResponseNorm{5, 1, 1, 0}, {{2, 8, 3, 3}}) == "k must be above 0, got 0");
+  CHECK(inferred(LocalResponseNorm{5, -1}, {{2, 8, 3, 3}}) == "alpha must not be negative, got -1");
+  CHECK(inferred(LocalResponseNorm{5}, {{2, 8}}) ==
+        "local_response_norm needs an input [N, C, H, W], got f32[2, 8]");
+  CHECK(inferred_written(ChannelScale{}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred(ChannelScale{}, {{2, 8, 3, 3}, {7}}) == "the weight must be [8], got f32[7]");
+}
+
 TEST_CASE("shape: add and mul broadcast over height and width only", "[shape]") {
   CHECK(inferred(Add{}, {{1, 8, 4, 4}, {1, 8, 4, 4}}) == "f32[1, 8, 4, 4]");
   CHECK(inferred(Mul{}, {{1, 8, 4, 4}, {1, 8, 1, 1}}) == "f32[1, 8, 4, 4]");

@@ -39,6 +39,29 @@ TEST_CASE("inputs and outputs") {
       "2:9"));
 }
 
+TEST_CASE("numbers beside tensors scale and shift them") {
+  const auto affine = [](const std::string& expression) {
+    std::string graph =
+        test::graph_of("network n {\n  input x: f32[1, 4]\n  return y = " + expression + "\n}\n");
+    size_t begin = graph.find("affine(%x)"), end = graph.find(" : ", begin);
+    return begin == std::string::npos ? graph : graph.substr(begin, end - begin);
+  };
+  CHECK(affine("x + 2") == "affine(%x) {shift=2.0}");
+  CHECK(affine("2 + x") == "affine(%x) {shift=2.0}");
+  CHECK(affine("x - 2") == "affine(%x) {shift=-2.0}");
+  CHECK(affine("2 - x") == "affine(%x) {scale=-1.0, shift=2.0}");
+  CHECK(affine("0.5 * x") == "affine(%x) {scale=0.5}");
+  CHECK(affine("x / 4") == "affine(%x) {scale=0.25}");
+  CHECK(affine("-x") == "affine(%x) {scale=-1.0}");
+  CHECK(affine("relu(x) - x") == "affine(%x) {scale=-1.0}");
+}
+
+TEST_CASE("a layer's only weight may have the layer's name") {
+  std::string text =
+      "network n {\n  input x: f32[1, 4]\n  return y = x |> cn.layer_scale: channel_scale\n}\n";
+  CHECK(test::graph_of(text).find("channel_scale(%x, @cn.layer_scale)") != std::string::npos);
+}
+
 TEST_CASE("a network is chosen by name") {
   std::string text =
       "network a {\n  input x: f32[1, 1]\n  return x |> relu\n}\nnetwork b {\n  input x: f32[1, 1]\n  return "

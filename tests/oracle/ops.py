@@ -168,6 +168,41 @@ def channels():
                    lambda m, x: torch.cat([x[:, :5], F.relu(x[:, 5:])], 1))
 
 
+def over_channels(norm, x):
+    """nn.LayerNorm, which takes the channels last."""
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def scaled(case, count):
+    """The case with a LayerScale parameter."""
+    case.layer_scale = nn.Parameter(torch.rand(count, 1, 1) + 0.5)
+    return case
+
+
+def norms():
+    for shape in ([1, 16, 5, 7], [2, 37, 6, 5], [1, 96, 7, 7]):
+        count = shape[1]
+        yield function("op: layer_norm(eps=1e-6)", shape, lambda m, x: over_channels(m.op, x),
+                       op=nn.LayerNorm(count, eps=1e-6))
+        yield function("relu |> op: layer_norm", shape, lambda m, x: over_channels(m.op, F.relu(x)),
+                       op=nn.LayerNorm(count))
+        for size, k in ((5, 1.0), (4, 2.0), (40, 0.5)):
+            yield Case(f"local_response_norm({size}, alpha=0.3, k={k})", shape,
+                       {"op": nn.LocalResponseNorm(size, alpha=0.3, k=k)})
+        yield scaled(function("layer_scale: channel_scale", shape, lambda m, x: x * m.layer_scale), count)
+    yield Case("local_response_norm(5, alpha=0.0001, beta=0.5, k=2)", [1, 64, 5, 5],
+               {"op": nn.LocalResponseNorm(5, 1e-4, 0.5, 2)})
+    yield Case("op: layer_norm", [2, 130], {"op": nn.LayerNorm(130)})
+    # ConvNeXt's block, whose linear layers are convolutions of single pixels.
+    yield scaled(function(
+        "x + (x |> d: conv(24, kernel=7, groups=24, bias=true) |> n: layer_norm(eps=1e-6) |> "
+        "a: conv(96, kernel=1, bias=true) |> gelu |> b: conv(24, kernel=1, bias=true) |> layer_scale: channel_scale)",
+        [1, 24, 9, 8],
+        lambda m, x: x + m.layer_scale * m.b(F.gelu(m.a(m.n(m.d(x).permute(0, 2, 3, 1))))).permute(0, 3, 1, 2),
+        d=nn.Conv2d(24, 24, 7, padding=3, groups=24), n=nn.LayerNorm(24, eps=1e-6),
+        a=nn.Linear(24, 96), b=nn.Linear(96, 24)), 24)
+
+
 def scalars():
     shape = [1, 19, 7, 9]
     yield function("x * 2", shape, lambda m, x: x * 2)
@@ -190,6 +225,9 @@ def source_of(case):
 def randomise(case, generator):
     """Weights near what training gives, batch-norm statistics off their defaults."""
     for layer in case.modules():
+        if isinstance(layer, nn.LayerNorm):
+            layer.weight.data.uniform_(0.5, 1.5, generator=generator)
+            layer.bias.data.normal_(0, 0.3, generator=generator)
         if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
             layer.weight.data.uniform_(0.5, 1.5, generator=generator)
             layer.bias.data.normal_(0, 0.3, generator=generator)
@@ -217,7 +255,7 @@ def main():
 
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    cases = [case for case in (*convolutions(), *others(), *patterns(), *channels(), *scalars()) if args.only in case.text]
+    cases = [case for case in (*convolutions(), *others(), *patterns(), *channels(), *norms(), *scalars()) if args.only in case.text]
     worst, failures = 0.0, 0
     for case in cases:
         with tempfile.TemporaryDirectory() as directory:

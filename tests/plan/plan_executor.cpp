@@ -185,6 +185,7 @@ class Executor {
       double value = load(step.inputs[0], n, c, h, w);
       if (k.base == Base::add) value += load(step.inputs[1], n, c, h, w);
       if (k.base == Base::mul) value *= load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::scale) value *= weight(step.weights[0], c);
       if (k.base == Base::affine) value = value * weight(step.weights[0], c) + weight(step.weights[1], c);
       store(step.output, n, c, h, w, finish(step, k.epilogue, binary ? 2 : 1, value, n, c, h, w));
     });
@@ -242,6 +243,34 @@ class Executor {
       for (int64_t c = 0; c < s.c(); ++c) sum += std::exp(load(step.inputs[0], n, c, h, w) - top);
       for (int64_t c = 0; c < s.c(); ++c)
         store(step.output, n, c, h, w, std::exp(load(step.inputs[0], n, c, h, w) - top) / sum);
+    });
+  }
+
+  void execute(const Step& step, const LayerNormKernel& k) {
+    const Shape& s = step.output.shape;
+    const auto count = static_cast<double>(s.c());
+    REQUIRE(step.weights.size() == 2);
+    each({s.n(), 1, s.h(), s.w()}, [&](int64_t n, int64_t, int64_t h, int64_t w) {
+      double mean = 0, variance = 0;
+      for (int64_t c = 0; c < s.c(); ++c) mean += load(step.inputs[0], n, c, h, w) / count;
+      for (int64_t c = 0; c < s.c(); ++c)
+        variance += std::pow(load(step.inputs[0], n, c, h, w) - mean, 2) / count;
+      for (int64_t c = 0; c < s.c(); ++c) {
+        const double normal = (load(step.inputs[0], n, c, h, w) - mean) / std::sqrt(variance + k.eps);
+        store(step.output, n, c, h, w, normal * weight(step.weights[0], c) + weight(step.weights[1], c));
+      }
+    });
+  }
+
+  void execute(const Step& step, const ResponseNormKernel& k) {
+    const Shape& s = step.output.shape;
+    REQUIRE((step.inputs[0].padded || s.c() % 16 == 0));
+    each(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      double sum = 0;
+      for (int64_t i = std::max<int64_t>(c - k.size / 2, 0); i < std::min(c + (k.size + 1) / 2, s.c()); ++i)
+        sum += std::pow(load(step.inputs[0], n, i, h, w), 2);
+      const double base = k.k + k.alpha / static_cast<double>(k.size) * sum;
+      store(step.output, n, c, h, w, load(step.inputs[0], n, c, h, w) / std::pow(base, k.beta));
     });
   }
 

@@ -11,7 +11,7 @@ namespace cardinal::testing {
 std::variant<NodeId, OpError> add_layer(Graph& graph, const OpAttrs& op, std::vector<NodeId> tensors,
                                         const std::string& name) {
   for (const Parameter& p : parameters(op, graph[tensors[0]].type))
-    tensors.push_back(graph.add(Weight{p.shape, p.role}, {}, name + "." + p.suffix));
+    tensors.push_back(graph.add(Weight{p.shape, p.role}, {}, weight_name(name, p)));
   return graph.try_add(op, std::move(tensors), name);
 }
 
@@ -80,6 +80,14 @@ class Generator {
     return kAll[chance(0.5) ? 0 : pick(0, std::size(kAll) - 1)];
   }
 
+  OpAttrs random_norm(bool image) {
+    if (chance(0.4)) return BatchNorm{};
+    if (chance(0.4)) return ChannelScale{};
+    // A pixel's channels may be alike or few; eps keeps rounding from being amplified.
+    if (!image || chance(0.5)) return LayerNorm{0.1};
+    return LocalResponseNorm{pick(1, 9), 0.5, 0.75, 1.5};
+  }
+
   OpAttrs random_pool() {
     PoolWindow window;
     window.kernel = {pick(1, 3), pick(1, 3)};
@@ -131,7 +139,7 @@ class Generator {
         added = graph_.try_add(Mul{}, {x, like(x)}, name);
         break;
       case 3:
-        added = add_layer(graph_, BatchNorm{}, {x}, name);
+        added = add_layer(graph_, random_norm(image), {x}, name);
         break;
       case 4:
         added = image ? add_layer(graph_, random_conv(shape(x)), {x}, name)

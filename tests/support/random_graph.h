@@ -9,7 +9,7 @@
 
 namespace cardinal::testing {
 
-// Adds a layer with its weight nodes, named `name`.`suffix`; the op's shape rule must accept it.
+// Adds a layer with its weight nodes, named by weight_name; the op's shape rule must accept it.
 std::variant<NodeId, OpError> add_layer(Graph&, const OpAttrs&, std::vector<NodeId> tensors,
                                         const std::string& name);
 

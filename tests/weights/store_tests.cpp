@@ -231,4 +231,13 @@ TEST_CASE("random weights pass the check") {
   CHECK(check_text(*random_weights(graph, 3), graph) == "");
 }
 
+TEST_CASE("dimensions of 1 at the end of a shape do not matter") {
+  MapStore store = right_store();
+  store.set("conv.weight", {3, 2}, {1, 2, 3, 4, 5, 6});
+  store.set("conv.bias", {3, 1, 1}, {1, 2, 3});
+  CHECK(check_text(store) == "");
+  store.set("conv.weight", {1, 3, 2}, {1, 2, 3, 4, 5, 6});
+  CHECK(check_text(store) != "");
+}
+
 }  // namespace cardinal
