@@ -5,14 +5,19 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 
 namespace cardinal {
 
 namespace {
 
-constexpr std::array<std::string_view, 10> kActivationNames{
-    "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "hardswish", "hardsigmoid", "gelu", "affine"};
-constexpr std::array<std::string_view, 6> kRoleNames{"kernel", "bias", "scale", "shift", "mean", "variance"};
+constexpr std::array<std::string_view, 11> kActivationNames{"relu", "relu6",     "leaky_relu", "sigmoid",
+                                                            "tanh", "silu",      "hardswish",  "hardsigmoid",
+                                                            "gelu", "gelu_tanh", "affine"};
+constexpr std::array<std::string_view, kRoles> kRoleNames{"kernel", "bias", "scale",
+                                                          "shift",  "mean", "variance"};
+constexpr std::array<std::string_view, 3> kStoredOrderNames{"as_written", "hwio", "io"};
+constexpr std::array<std::string_view, 2> kFlattenOrderNames{"chw", "hwc"};
 
 bool is_identifier(std::string_view text) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
@@ -47,6 +52,17 @@ bool as_ints(const AttrValue& value, std::vector<int64_t>& out) {
     out.push_back(*number);
   }
   return true;
+}
+
+// The enumerator that the word names.
+template <class Enum, size_t N>
+std::string from_word(const AttrValue& value, const std::array<std::string_view, N>& names,
+                      std::string_view what, Enum& out) {
+  const std::string* word = as_word(value);
+  auto found = word ? std::find(names.begin(), names.end(), *word) : names.end();
+  if (found == names.end()) return expected(what, value);
+  out = static_cast<Enum>(found - names.begin());
+  return {};
 }
 
 AttrValue int_list(std::span<const int64_t> values) {
@@ -136,6 +152,8 @@ double evaluate(Activation activation, double x) {
       return clamp(x + 3, 0, 6) / 6;
     case Activation::Kind::gelu:
       return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::Kind::gelu_tanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Activation::Kind::affine:
       return activation.alpha * x + activation.beta;
   }
@@ -237,11 +255,15 @@ std::string from_attr(const AttrValue& value, Layout& out) {
 }
 
 std::string from_attr(const AttrValue& value, Role& out) {
-  const std::string* word = as_word(value);
-  auto found = word ? std::find(kRoleNames.begin(), kRoleNames.end(), *word) : kRoleNames.end();
-  if (found == kRoleNames.end()) return expected("kernel, bias, scale, shift, mean or variance", value);
-  out = static_cast<Role>(found - kRoleNames.begin());
-  return {};
+  return from_word(value, kRoleNames, "kernel, bias, scale, shift, mean or variance", out);
+}
+
+std::string from_attr(const AttrValue& value, StoredOrder& out) {
+  return from_word(value, kStoredOrderNames, "as_written, hwio or io", out);
+}
+
+std::string from_attr(const AttrValue& value, FlattenOrder& out) {
+  return from_word(value, kFlattenOrderNames, "chw or hwc", out);
 }
 
 std::string from_attr(const AttrValue& value, Epilogue& out) {
@@ -276,6 +298,10 @@ AttrValue to_attr(const Shape& shape) { return int_list(shape.dims()); }
 AttrValue to_attr(DType dtype) { return {std::string(to_string(dtype))}; }
 AttrValue to_attr(Layout layout) { return {std::string(to_string(layout))}; }
 AttrValue to_attr(Role role) { return {std::string(kRoleNames[static_cast<size_t>(role)])}; }
+AttrValue to_attr(StoredOrder order) { return {std::string(kStoredOrderNames[static_cast<size_t>(order)])}; }
+AttrValue to_attr(FlattenOrder order) {
+  return {std::string(kFlattenOrderNames[static_cast<size_t>(order)])};
+}
 
 AttrValue to_attr(const Epilogue& epilogue) {
   AttrValue::List list;

@@ -50,6 +50,7 @@ struct Activation {
     hardswish,
     hardsigmoid,
     gelu,
+    gelu_tanh,
     affine
   };
   Kind kind = Kind::relu;
@@ -72,8 +73,17 @@ using Epilogue = std::vector<EpilogueStep>;  // written [add, relu]; with number
                                              // [[affine, 2.0, 1.0]]
 int epilogue_operands(const Epilogue&);      // how many extra operands the steps take
 
-// What a parameter is for: decides how random weights are drawn and what checks apply.
+// What a parameter is for: decides how random weights are drawn, what checks apply and what a framework calls
+// it.
 enum class Role : uint8_t { kernel, bias, scale, shift, mean, variance };
+inline constexpr size_t kRoles = 6;
+
+// The order of a weight's elements in its file: that of its dimensions, or with the output channels last, of
+// a kernel [OC, IC, KH, KW] as [KH, KW, IC, OC] (hwio), of a linear layer's [OC, IC] as [IC, OC] (io).
+enum class StoredOrder : uint8_t { as_written, hwio, io };
+
+// Which of an image's dimensions vary slowest to fastest when it becomes a vector.
+enum class FlattenOrder : uint8_t { chw, hwc };
 
 // Conversions. Each returns "" and sets `out`, or says what was expected ("expected an integer or [h, w], got
 // true").
@@ -87,6 +97,8 @@ std::string from_attr(const AttrValue&, Shape& out);
 std::string from_attr(const AttrValue&, DType& out);
 std::string from_attr(const AttrValue&, Layout& out);
 std::string from_attr(const AttrValue&, Role& out);
+std::string from_attr(const AttrValue&, StoredOrder& out);
+std::string from_attr(const AttrValue&, FlattenOrder& out);
 std::string from_attr(const AttrValue&, Epilogue& out);
 AttrValue to_attr(int64_t);
 AttrValue to_attr(double);
@@ -98,6 +110,8 @@ AttrValue to_attr(const Shape&);
 AttrValue to_attr(DType);
 AttrValue to_attr(Layout);
 AttrValue to_attr(Role);
+AttrValue to_attr(StoredOrder);
+AttrValue to_attr(FlattenOrder);
 AttrValue to_attr(const Epilogue&);
 
 // The type's name in error messages and in the language reference.
@@ -142,6 +156,14 @@ constexpr std::string_view attr_type_name<Layout>() {
 template <>
 constexpr std::string_view attr_type_name<Role>() {
   return "role";
+}
+template <>
+constexpr std::string_view attr_type_name<StoredOrder>() {
+  return "stored order";
+}
+template <>
+constexpr std::string_view attr_type_name<FlattenOrder>() {
+  return "chw or hwc";
 }
 template <>
 constexpr std::string_view attr_type_name<Epilogue>() {

@@ -12,10 +12,11 @@ namespace {
 
 Tensor load_weight(const Node& node, const WeightStore& store) {
   const StoredTensor* stored = store.find(node.name);
-  if (!stored || !same_but_for_ones(stored->type.shape, node.type.shape))
+  const Weight& weight = *node.as<Weight>();
+  if (!stored || !serves(stored->type.shape, weight))
     internal_error(fmt::format("weight '{}' was not checked before it is used", node.name));
   Tensor value(node.type);
-  std::vector<float> floats = to_floats(*stored);
+  std::vector<float> floats = weight_values(*stored, weight);
   std::copy(floats.begin(), floats.end(), value.data.begin());
   return value;
 }

@@ -102,8 +102,7 @@ std::optional<OpError> check_parameters(const Op& op, std::span<const TensorType
     for (size_t i = 0; i < expected.size(); ++i) {
       size_t operand = static_cast<size_t>(Op::tensors.max) + i;
       if (operands[operand].shape != expected[i].shape)
-        return OpError{fmt::format("{} must be {}, got {}",
-                                   expected[i].suffix.empty() ? "the weight" : expected[i].suffix,
+        return OpError{fmt::format("the {} must be {}, got {}", to_string(to_attr(expected[i].role)),
                                    to_string(expected[i].shape), to_string(operands[operand])),
                        {},
                        static_cast<int>(operand)};
@@ -203,10 +202,6 @@ std::vector<Parameter> parameters(const OpAttrs& op, const TensorType& x) {
           return {};
       },
       op);
-}
-
-std::string weight_name(const std::string& node, const Parameter& parameter) {
-  return parameter.suffix.empty() ? node : node + "." + parameter.suffix;
 }
 
 void evaluate(const OpAttrs& op, std::span<const Tensor* const> operands, Tensor& out) {

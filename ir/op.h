@@ -65,8 +65,6 @@ Inferred infer(const OpAttrs&, std::span<const TensorType> operands);
 // makes sense to create them.
 Inferred infer_written(const OpAttrs&, std::span<const TensorType> tensors);
 std::vector<Parameter> parameters(const OpAttrs&, const TensorType& x);  // empty for an op without any
-// The name of a parameter's data, from that of the node.
-std::string weight_name(const std::string& node, const Parameter&);
 void evaluate(const OpAttrs&, std::span<const Tensor* const> operands, Tensor& out);
 double flops(const OpAttrs&, std::span<const TensorType> operands, const TensorType& out);
 

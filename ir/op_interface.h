@@ -73,12 +73,12 @@ struct OpError {
 };
 using Inferred = std::variant<TensorType, OpError>;
 
-// A weight that an op brings along: the node's name plus "." plus suffix names its data, or the node's name
-// alone if the suffix is empty.
+// A weight that an op brings along. A convention (ir/convention.h) makes its name from the node's and the
+// role.
 struct Parameter {
-  std::string suffix;  // "weight", "running_mean"
-  Shape shape;
   Role role;
+  Shape shape;
+  bool named_as_layer = false;  // by the node's name alone
 };
 
 }  // namespace cardinal

@@ -78,7 +78,7 @@ class RandomWeights final : public WeightStore {
       std::span<float> values(buffer.get(), count);
       fill(values, stream_key(seed, node.name, weight), weight);
       names_.push_back(node.name);
-      tensors_.emplace(node.name, StoredTensor{{DType::f32, weight.shape}, std::as_bytes(values)});
+      tensors_.emplace(node.name, StoredTensor{{DType::f32, shape_in_file(weight)}, std::as_bytes(values)});
     }
   }
   const StoredTensor* find(std::string_view name) const override {

@@ -1,13 +1,8 @@
 #include "ir/weights.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
-#include <unordered_set>
-#include <utility>
 
 namespace cardinal {
 
@@ -55,128 +50,59 @@ std::vector<float> to_floats(const StoredTensor& tensor) {
   return out;
 }
 
-bool same_but_for_ones(const Shape& a, const Shape& b) {
-  const auto dim = [](const Shape& shape, int i) { return i < shape.rank() ? shape[i] : 1; };
-  for (int i = 0; i < std::max(a.rank(), b.rank()); ++i)
-    if (dim(a, i) != dim(b, i)) return false;
-  return true;
+Shape shape_in_file(const Weight& weight) {
+  const Shape& s = weight.shape;
+  switch (weight.stored) {
+    case StoredOrder::as_written:
+      return s;
+    case StoredOrder::hwio:
+      return {s[2], s[3], s[1], s[0]};
+    case StoredOrder::io:
+      return {s[1], s[0]};
+  }
+  return s;
 }
 
 namespace {
 
-constexpr size_t kListed = 20;            // problems of a kind that are spelled out
-constexpr size_t kClosestAmong = 2000;    // names searched for the closest one
-constexpr size_t kLongestCompared = 200;  // characters of a name worth comparing
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j)
-      diagonal =
-          std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])}));
-  }
-  return row.back();
+std::span<const int64_t> without_ones_before(std::span<const int64_t> dims) {
+  while (!dims.empty() && dims.front() == 1) dims = dims.subspan(1);
+  return dims;
 }
 
-// One name is the other under a prefix ("module.conv1.weight", "model.backbone.conv1.weight").
-bool differ_by_prefix(std::string_view a, std::string_view b) {
-  if (a.size() < b.size()) std::swap(a, b);
-  return a.size() > b.size() && a.ends_with(b) && a[a.size() - b.size() - 1] == '.';
+std::span<const int64_t> without_ones_after(std::span<const int64_t> dims) {
+  while (!dims.empty() && dims.back() == 1) dims = dims.first(dims.size() - 1);
+  return dims;
 }
 
-// The candidate most like `name`, or "" if none is near enough to be what was meant.
-std::string_view closest(std::string_view name, const std::vector<std::string>& candidates) {
-  if (name.size() > kLongestCompared) return {};
-  std::string_view best;
-  size_t best_distance = name.size() / 3 + 1;
-  for (size_t i = 0; i < std::min(candidates.size(), kClosestAmong); ++i) {
-    std::string_view candidate = candidates[i];
-    if (candidate.size() > kLongestCompared) continue;
-    size_t distance = differ_by_prefix(name, candidate) ? 0 : edit_distance(name, candidate);
-    if (distance >= best_distance) continue;
-    best = candidate;
-    best_distance = distance;
-  }
-  return best;
-}
-
-// The problems of one kind, reported as one error whose notes are the weights.
-struct Problems {
-  std::vector<Diagnostic::Note> notes;
-  size_t count = 0;
-  void add(SourceLocation where, std::string message) {
-    if (count++ < kListed) notes.push_back({where, std::move(message)});
-  }
-  void report(Diagnostics& out, std::string_view file, std::string_view what) {
-    if (count == 0) return;
-    if (count > kListed) notes.push_back({{}, fmt::format("and {} more", count - kListed)});
-    out.error({}, fmt::format("{}: {} {} {}", file, count, count == 1 ? "weight" : "weights", what)).notes =
-        std::move(notes);
-  }
-};
-
-std::string like(std::string_view name, const std::vector<std::string>& candidates, std::string_view where) {
-  std::string_view match = closest(name, candidates);
-  return match.empty() ? std::string() : fmt::format("; the closest name {} is {}", where, match);
-}
-
-// "" or what is wrong with the values.
-std::string value_problem(const StoredTensor& tensor, Role role) {
-  std::vector<float> values = to_floats(tensor);
-  auto wrong = [role](float v) { return !std::isfinite(v) || (role == Role::variance && v < 0); };
-  auto first = std::find_if(values.begin(), values.end(), wrong);
-  if (first == values.end()) return {};
-  auto count = std::count_if(first, values.end(), wrong);
-  return fmt::format("{} of {} values {}, the first is {} at index {}", count, values.size(),
-                     role == Role::variance ? "are negative or not finite" : "are not finite", *first,
-                     first - values.begin());
+// [KH, KW, IC, OC / IC] for a kernel whose groups have one input channel each.
+bool serves_depthwise(const Shape& stored, const Weight& weight) {
+  const Shape& s = weight.shape;
+  return weight.stored == StoredOrder::hwio && s[1] == 1 && stored.rank() == 4 && stored[0] == s[2] &&
+         stored[1] == s[3] && stored[2] > 0 && s[0] % stored[2] == 0 && s[0] / stored[2] == stored[3];
 }
 
 }  // namespace
 
-Status check_weights(const Graph& graph, const WeightStore& store) {
-  std::vector<std::string> stored = store.names();
-  std::sort(stored.begin(), stored.end());
-  std::unordered_set<std::string_view> wanted;
-  for (NodeId id : graph.weights()) wanted.insert(graph[id].name);
+bool serves(const Shape& stored, const Weight& weight) {
+  const Shape wanted = shape_in_file(weight);
+  const auto trimmed = weight.stored == StoredOrder::as_written ? without_ones_after : without_ones_before;
+  return std::ranges::equal(trimmed(stored.dims()), trimmed(wanted.dims())) ||
+         serves_depthwise(stored, weight);
+}
 
-  std::vector<std::string> extra, missing_names;
-  for (const std::string& name : stored)
-    if (!wanted.count(name) && !name.ends_with("num_batches_tracked")) extra.push_back(name);
-
-  Problems missing, unusable, misshapen, values, surplus;
-  for (NodeId id : graph.weights()) {
-    const Node& node = graph[id];
-    const Weight& weight = *node.as<Weight>();
-    if (const StoredTensor* tensor = store.find(node.name)) {
-      if (!same_but_for_ones(tensor->type.shape, weight.shape)) {
-        misshapen.add(node.where, fmt::format("{} has shape {}, expected {}", node.name,
-                                              to_string(tensor->type.shape), to_string(weight.shape)));
-      } else if (std::string problem = value_problem(*tensor, weight.role); !problem.empty()) {
-        values.add(node.where, fmt::format("{}: {}", node.name, problem));
-      }
-    } else if (std::string why = store.unusable(node.name); !why.empty()) {
-      unusable.add(node.where, fmt::format("{}: {}", node.name, why));
-    } else {
-      missing_names.push_back(node.name);
-      missing.add({}, fmt::format("{}, expected with shape {}{}", node.name, to_string(weight.shape),
-                                  missing.count < kListed ? like(node.name, extra, "in the file") : ""));
-    }
-  }
-  for (const std::string& name : extra)
-    surplus.add({}, name + (surplus.count < kListed ? like(name, missing_names, "that is missing") : ""));
-
-  Diagnostics errors;
-  std::string file = store.describe();
-  missing.report(errors, file, missing.count == 1 ? "is missing" : "are missing");
-  surplus.report(errors, file, "the network does not have");
-  unusable.report(errors, file, "cannot be read");
-  misshapen.report(errors, file, "with the wrong shape");
-  values.report(errors, file, "with unusable values");
-  if (errors.has_errors()) return errors;
-  return ok();
+std::vector<float> weight_values(const StoredTensor& tensor, const Weight& weight) {
+  std::vector<float> stored = to_floats(tensor);
+  if (weight.stored == StoredOrder::as_written) return stored;
+  const auto channels = static_cast<size_t>(weight.shape[0]);
+  const auto inputs = static_cast<size_t>(weight.shape[1]);
+  const size_t taps = stored.size() / channels / inputs;
+  std::vector<float> values(stored.size());
+  for (size_t oc = 0; oc < channels; ++oc)
+    for (size_t ic = 0; ic < inputs; ++ic)
+      for (size_t tap = 0; tap < taps; ++tap)
+        values[(oc * inputs + ic) * taps + tap] = stored[(tap * inputs + ic) * channels + oc];
+  return values;
 }
 
 }  // namespace cardinal

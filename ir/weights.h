@@ -21,9 +21,14 @@ struct StoredTensor {
 // Reads all elements as float (F16 and BF16 are widened exactly).
 std::vector<float> to_floats(const StoredTensor&);
 
-// Whether two shapes differ by no more than dimensions of 1 at the end. Elements are then at the same places:
-// a linear layer's weight [OC, IC] serves a 1x1 convolution.
-bool same_but_for_ones(const Shape&, const Shape&);
+// The weight's shape in a file, in the order that `weight.stored` says.
+Shape shape_in_file(const Weight& weight);
+// Whether a tensor of this shape holds the weight's elements in the order that `weight.stored` says.
+// Dimensions of 1 may be missing or added where H and W stand, so that a linear layer's weight serves a 1x1
+// convolution; a depthwise kernel in hwio order may be [KH, KW, IC, OC / IC].
+bool serves(const Shape& stored, const Weight& weight);
+// The elements in the order of `weight.shape`. The tensor must serve the weight.
+std::vector<float> weight_values(const StoredTensor&, const Weight& weight);
 
 // Where weights come from. Immutable once built; lookups may be made from several threads.
 class WeightStore {
@@ -37,10 +42,10 @@ class WeightStore {
   virtual std::string describe() const = 0;  // "resnet50.safetensors", "random:7"
 };
 
-// Every weight of `graph` must be there with its shape (dimensions of 1 at the end may be
-// missing or added) and finite values, variances not negative; everything
-// wrong is reported at once, missing and extra names with the closest match. Extra tensors named
-// `*.num_batches_tracked` are ignored (PyTorch saves them; inference does not read them).
+// Every weight of `graph` must be there with a shape that serves it and finite values, variances not
+// negative; everything wrong is reported at once, missing and extra names with the closest match, names and
+// shapes of another convention with that. Extra tensors named `*.num_batches_tracked` are ignored (PyTorch
+// saves them; inference does not read them).
 Status check_weights(const Graph&, const WeightStore&);
 
 // Weights drawn from a seed: a pure function of (seed, name, shape, role), so that they do not depend on the

@@ -7,15 +7,22 @@ namespace cardinal {
 
 namespace {
 
+// Whether the elements of each image follow each other in this order.
+bool is_dense(const View& view, FlattenOrder order) {
+  const Shape& s = view.shape;
+  const bool channels_last = order == FlattenOrder::hwc;
+  return !view.padded && view.stride_block == kChannelBlock * view.stride_c &&
+         view.stride_h == s.w() * view.stride_w && view.stride_w == (channels_last ? s.c() : 1) &&
+         view.stride_c == (channels_last ? 1 : s.h() * s.w());
+}
+
 // The same elements under another shape, if strides can express it.
-std::optional<View> reshaped(View view, const Shape& shape) {
+std::optional<View> reshaped(View view, const Shape& shape, FlattenOrder order) {
   const Shape from = view.shape;
-  const bool planar = view.stride_w == 1 && view.stride_h == from.w() &&
-                      view.stride_c == from.h() * from.w() &&
-                      view.stride_block == kChannelBlock * view.stride_c;
+  const bool dense = is_dense(view, order);
   view.shape = shape;
   if (from == shape || from.h() * from.w() == 1) return view;
-  if (!planar || view.padded) return std::nullopt;
+  if (!dense) return std::nullopt;
   view.stride_c = 1;
   view.stride_block = kChannelBlock;
   view.stride_h = view.stride_w = shape.c();
@@ -40,7 +47,7 @@ class Placer {
     for (NodeId id : graph_.ids()) {
       if (!computed(id)) continue;
       if (root(id) != id)
-        at(id) = {at(root(id)).buffer, *reshaped(at(root(id)).view, graph_[id].type.shape)};
+        place_over_operand(id);
       else if (at(id).buffer < 0 && !place_in_operand(id))
         place_in_workspace(id);
     }
@@ -74,21 +81,30 @@ class Placer {
       root_[index(id)] = id;
       if (!computed(id)) continue;
       const bool renames = node.is<Flatten>() || (node.is<Concat>() && node.operands.size() == 1);
-      if (renames && is_view_of(root(node.operands[0]), node.operands[0]))
-        root_[index(id)] = root(node.operands[0]);
+      if (renames && is_view_of(node, root(node.operands[0]))) root_[index(id)] = root(node.operands[0]);
       if (root(id) != id) continue;
       for (NodeId operand : node.operands) readers_[index(root(operand))]++;
     }
     for (NodeId id : graph_.outputs()) readers_[index(root(graph_[id].operands[0]))]++;
   }
 
-  // Renaming moves nothing if the operand is one pixel, if it keeps its shape, or if it is the caller's and
-  // planar.
-  bool is_view_of(NodeId source, NodeId operand) const {
-    const Shape& shape = graph_[operand].type.shape;
+  static FlattenOrder flatten_order(const Node& node) {
+    const Flatten* flatten = node.as<Flatten>();
+    return flatten ? flatten->order : FlattenOrder::chw;
+  }
+
+  // Renaming moves nothing if the operand is one pixel, or if it is the caller's and in the order wanted.
+  bool is_view_of(const Node& node, NodeId source) const {
+    const Shape& shape = graph_[node.operands[0]].type.shape;
     if (shape.h() * shape.w() == 1) return true;
     const Input* input = graph_[source].as<Input>();
-    return input && input->layout == Layout::nchw;
+    return input && input->layout == (flatten_order(node) == FlattenOrder::hwc ? Layout::nhwc : Layout::nchw);
+  }
+
+  void place_over_operand(NodeId id) {
+    const Node& node = graph_[id];
+    const Location& operand = at(node.operands[0]);
+    at(id) = {operand.buffer, *reshaped(operand.view, node.type.shape, flatten_order(node))};
   }
 
   void place_in_workspace(NodeId id) {

@@ -138,11 +138,12 @@ struct PointwiseKernel {
   // Units: (block * n + image) * oh + row.
 };
 
-// Copies a tensor between any two views of one logical shape, or of shapes with equal elements per image in
-// N, C, H, W order (flatten). With `zero_lanes` > 0 that many channels after the last are set to 0 (the pad
-// lanes of a block).
+// Copies a tensor between any two views of one logical shape, or an image to a vector, whose elements are the
+// image's in the order `flatten` (after N). With `zero_lanes` > 0 that many channels after the last are set
+// to 0 (the pad lanes of a block).
 struct ReorderKernel {
   int64_t zero_lanes = 0;
+  FlattenOrder flatten = FlattenOrder::chw;
   // Units: channels of the input, times n.
 };
 

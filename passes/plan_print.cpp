@@ -110,7 +110,8 @@ std::string details(const Kernel& kernel) {
                  },
                  [](const PointwiseKernel& k) { return describe_epilogue(false, k.epilogue); },
                  [](const ReorderKernel& k) {
-                   return k.zero_lanes ? fmt::format(" zero {} lanes", k.zero_lanes) : std::string();
+                   std::string text = k.flatten == FlattenOrder::hwc ? " in order hwc" : "";
+                   return k.zero_lanes ? text + fmt::format(" zero {} lanes", k.zero_lanes) : text;
                  },
                  [](const auto&) { return std::string(); }},
       kernel);

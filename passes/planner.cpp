@@ -248,6 +248,8 @@ class Planner {
     ReorderKernel kernel;
     const int64_t lanes_end = target.view.first_channel + target.view.shape.c();
     if (target.view.padded) kernel.zero_lanes = round_up(lanes_end, kChannelBlock) - lanes_end;
+    const Flatten* flatten = node(produces).as<Flatten>();
+    if (flatten && from.shape.rank() == 4) kernel.flatten = flatten->order;
     draft.step.kernel = kernel;
     draft.step.name = std::move(name);
     draft.step.inputs = {from};

@@ -53,6 +53,13 @@ llvm::Value* gelu(Emitter& e, llvm::Value* x) {
   return e.fma(half, erf, half);
 }
 
+// 0.5 x (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+llvm::Value* gelu_tanh(Emitter& e, llvm::Value* x) {
+  const double scale = 2 * std::sqrt(2 / std::numbers::pi);
+  llvm::Value* per_x = polynomial(e, e.fmul(x, x), {scale, scale * 0.044715});
+  return e.fmul(x, sigmoid(e, e.fmul(x, per_x)));
+}
+
 }  // namespace
 
 // x = n ln 2 + r, |r| <= ln 2 / 2; exp(x) = 2^n (1 + r + r^2 P(r)).
@@ -141,6 +148,8 @@ llvm::Value* emit_activation(Emitter& e, const Activation& activation, llvm::Val
       return hardsigmoid(e, x);
     case Kind::gelu:
       return gelu(e, x);
+    case Kind::gelu_tanh:
+      return gelu_tanh(e, x);
     case Kind::affine:
       return e.fma(x, e.constant_like(x, activation.alpha), e.constant_like(x, activation.beta));
   }

@@ -88,7 +88,9 @@ std::string key(const PointwiseKernel& k) {
   return fmt::format("pointwise {}{}", static_cast<int>(k.base), key(k.epilogue));
 }
 
-std::string key(const ReorderKernel& k) { return fmt::format("reorder {}", k.zero_lanes); }
+std::string key(const ReorderKernel& k) {
+  return fmt::format("reorder {} {}", k.zero_lanes, k.flatten == FlattenOrder::hwc);
+}
 std::string key(const GatherKernel& k) {
   std::string text = "gather";
   for (const ChannelSource& source : k.sources)

@@ -12,7 +12,7 @@ namespace cardinal {
 namespace {
 
 struct Copy {
-  const View &in, &out;
+  View in, out;
   llvm::Value *in_base, *out_base;
   int64_t zero_lanes;
 
@@ -79,15 +79,15 @@ void copy_channel(Emitter& e, const Copy& copy, llvm::Value* n, llvm::Value* c) 
   });
 }
 
-// Clears the lanes after the output's last channel, in every pixel.
-void clear_lanes(Emitter& e, const Copy& copy, llvm::Value* n) {
-  llvm::Value* last = channel_address(e, copy.out, copy.out_base, n, e.integer(copy.out.shape.c() - 1));
+// Clears the lanes after the last channel, in every pixel.
+void clear_lanes(Emitter& e, const View& view, llvm::Value* base, llvm::Value* n, int64_t lanes) {
+  llvm::Value* last = channel_address(e, view, base, n, e.integer(view.shape.c() - 1));
   llvm::Value* zero = llvm::ConstantFP::get(e.f32, 0);
-  e.for_range(0, copy.out.shape.h(), 1, [&](llvm::Value* h) {
-    e.for_range(0, copy.out.shape.w(), 1, [&](llvm::Value* w) {
-      llvm::Value* pixel = e.element(last, e.add(e.mul(h, copy.out.stride_h), e.mul(w, copy.out.stride_w)));
-      e.for_range(1, copy.zero_lanes + 1, 1, [&](llvm::Value* lane) {
-        e.store_scalar(zero, e.element(pixel, e.mul(lane, copy.out.stride_c)));
+  e.for_range(0, view.shape.h(), 1, [&](llvm::Value* h) {
+    e.for_range(0, view.shape.w(), 1, [&](llvm::Value* w) {
+      llvm::Value* pixel = e.element(last, e.add(e.mul(h, view.stride_h), e.mul(w, view.stride_w)));
+      e.for_range(1, lanes + 1, 1, [&](llvm::Value* lane) {
+        e.store_scalar(zero, e.element(pixel, e.mul(lane, view.stride_c)));
       });
     });
   });
@@ -98,7 +98,7 @@ void copy_channels(Emitter& e, const Copy& copy, llvm::Value* n, Index begin, In
   e.for_range(begin, end, 1, [&](llvm::Value* c) { copy_channel(e, copy, n, c); });
   if (copy.zero_lanes > 0)
     e.if_then(e.builder.CreateICmpEQ(e.value_of(end), e.integer(copy.in.shape.c())),
-              [&] { clear_lanes(e, copy, n); });
+              [&] { clear_lanes(e, copy.out, copy.out_base, n, copy.zero_lanes); });
 }
 
 // ---- a whole block of channels
@@ -202,9 +202,22 @@ void copy_blocks(Emitter& e, const Copy& copy, llvm::Value* n, llvm::Value* begi
 
 }  // namespace
 
+// A vector as the image that was flattened into it in the order H, W, C. Its channels follow each other.
+View unflattened(View vector, const Shape& image) {
+  vector.padded = false;
+  vector.shape = image;
+  vector.stride_w = image.c() * vector.stride_c;
+  vector.stride_h = image.w() * vector.stride_w;
+  return vector;
+}
+
 void emit_reorder(Emitter& e, const Step& step, const ReorderKernel& kernel,
                   const KernelArguments& arguments) {
-  const Copy copy{step.inputs[0], step.output, arguments.inputs[0], arguments.out, kernel.zero_lanes};
+  Copy copy{step.inputs[0], step.output, arguments.inputs[0], arguments.out, kernel.zero_lanes};
+  if (kernel.flatten == FlattenOrder::hwc) {
+    copy.out = unflattened(step.output, copy.in.shape);
+    copy.zero_lanes = 0;
+  }
   const int64_t channels = copy.in.shape.c();
   // Blocks pay off where one side keeps the channels of a pixel together.
   const bool by_blocks = copy.same_shape() && copy.out.first_channel == 0 &&
@@ -215,6 +228,9 @@ void emit_reorder(Emitter& e, const Step& step, const ReorderKernel& kernel,
     llvm::Value* begin = e.max(0, e.sub(arguments.begin, first_unit));
     llvm::Value* end = e.min(channels, e.sub(arguments.end, first_unit));
     by_blocks ? copy_blocks(e, copy, n, begin, end) : copy_channels(e, copy, n, begin, end);
+    if (kernel.zero_lanes > copy.zero_lanes)
+      e.if_then(e.builder.CreateICmpEQ(end, e.integer(channels)),
+                [&] { clear_lanes(e, step.output, arguments.out, n, kernel.zero_lanes); });
   });
 }
 

@@ -177,9 +177,13 @@ struct InputStmt {
   std::vector<ExprPtr> dims;
   ExprPtr layout;
 };
+struct ConventionStmt {
+  ExprPtr value;
+  SourceLocation where;  // of the word itself
+};
 
 struct Stmt {
-  std::variant<Let, Assign, For, Branch, Return, InputStmt> node;
+  std::variant<Let, Assign, For, Branch, Return, InputStmt, ConventionStmt> node;
   SourceLocation where;
   uint32_t end_line = 0;
 };

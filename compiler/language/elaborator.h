@@ -16,6 +16,7 @@
 #include "compiler/language/arithmetic.h"
 #include "compiler/language/globals.h"
 #include "compiler/language/value.h"
+#include "ir/convention.h"
 
 namespace cardinal {
 
@@ -83,6 +84,7 @@ class Elaborator {
   void execute(const ast::Branch& branch);
   void execute(const ast::Return& ret);
   void execute(const ast::InputStmt& input);
+  void execute(const ast::ConventionStmt& statement);
   void assign(const ast::Name& name, Value value);
   bool declare(const ast::Name& name, Value value);
   void poison_assigned(const ast::Body& body);
@@ -90,7 +92,8 @@ class Elaborator {
   void make_outputs(const ast::Return& ret);
   Value make_input(const ast::InputStmt& input);
   std::optional<int64_t> dimension(const ast::Expr& expr);
-  std::optional<Layout> layout(const ast::ExprPtr& expr);
+  // Of a tensor of that rank; the convention's if none is written.
+  std::optional<Layout> layout(const ast::ExprPtr& expr, int rank);
   Variable* find_variable(std::string_view name);
   void push_scope();
   void pop_scope();
@@ -175,6 +178,7 @@ class Elaborator {
 
   const Globals& globals_;
   Reporter& reporter_;
+  const Convention* convention_ = &conventions().front();
   Graph graph_;
   Frame* frame_ = nullptr;
   std::map<const ast::Let*, std::optional<Value>> constants_;  // empty while being evaluated

@@ -209,6 +209,10 @@ class Formatter {
       if (item.layout) out_ += " layout=" + flat_text(*item.layout);
     }
   }
+  void print_statement(const ConventionStmt& convention, int indent) {
+    out_ += "convention ";
+    print(*convention.value, indent, 0);
+  }
   void print_statement(const InputStmt& input, int) {
     out_ += fmt::format("input {}: {}[", input.name.text, input.dtype.text);
     for (size_t i = 0; i < input.dims.size(); ++i) out_ += (i ? ", " : "") + flat_text(*input.dims[i]);

@@ -8,11 +8,16 @@
 
 #include "compiler/language/arithmetic.h"
 #include "compiler/language/suggest.h"
+#include "ir/convention.h"
 
 namespace cardinal {
 
 const std::vector<std::string>& bare_words() {
-  static const std::vector<std::string> words = {"same", "same_upper", "nchw", "nhwc"};
+  static const std::vector<std::string> words = [] {
+    std::vector<std::string> list = {"same", "same_upper", "nchw", "nhwc", "chw", "hwc"};
+    for (const Convention& convention : conventions()) list.emplace_back(convention.name);
+    return list;
+  }();
   return words;
 }
 
@@ -82,6 +87,9 @@ class NameChecker {
       diagnostics_.error(parameter.name.where,
                          fmt::format("the parameter '{}' is declared twice", parameter.name.text));
     }
+    const std::vector<ast::Stmt>& statements = callable.body.statements;
+    is_network_ = callable.kind == ast::CallableKind::network;
+    first_ = statements.empty() ? nullptr : &statements.front().node;
     visit(callable.body);
   }
 
@@ -137,6 +145,16 @@ class NameChecker {
     }
     if (input.layout) visit(*input.layout);
     scopes_.back().insert(input.name.text);
+  }
+
+  void visit(const ast::ConventionStmt& convention) {
+    if (!is_network_)
+      diagnostics_.error(
+          convention.where,
+          "'convention' belongs into a network; a block follows that of the network that uses it");
+    else if (!first_ || std::get_if<ast::ConventionStmt>(first_) != &convention)
+      diagnostics_.error(convention.where, "'convention' must be the first statement of a network");
+    if (!convention.value->as<ast::NameRef>()) visit(*convention.value);  // elaboration knows which there are
   }
 
   void visit(const ast::Expr& expr) {
@@ -244,6 +262,8 @@ class NameChecker {
   std::vector<std::set<std::string>> scopes_;
   std::set<std::string> ended_;
   SourceLocation where_;
+  bool is_network_ = false;
+  const decltype(ast::Stmt::node)* first_ = nullptr;  // statement of the declaration
 };
 
 }  // namespace

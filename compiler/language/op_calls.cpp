@@ -32,6 +32,7 @@ Value Elaborator::call_op(const OpInfo& info, const Invocation& invocation) {
   if (!in_block)
     return fail(where, fmt::format("'{}' makes a tensor, which only blocks and networks can", info.name));
   OpCall op{&info, make_op(info), {}, {}, {}, false};
+  set_defaults(*convention_, op.attrs);
   size_t next_required = 0;
   for (const BoundArgument& argument : invocation.arguments)
     argument.name.empty() ? take_positional(op, argument, next_required) : take_named(op, argument);
@@ -144,6 +145,7 @@ Value Elaborator::add_op(OpCall& op, const Invocation& invocation) {
   SourceLocation where = invocation.call->callee.where;
   std::vector<TensorType> types;
   for (NodeId id : op.tensors) types.push_back(graph_[id].type);
+  resolve_same_padding(*convention_, op.attrs);
   Inferred inferred = infer_written(op.attrs, types);
   if (const auto* error = std::get_if<OpError>(&inferred)) return refuse(op, *error, invocation);
   if (graph_.size() > kMaxNodes) {
@@ -154,9 +156,9 @@ Value Elaborator::add_op(OpCall& op, const Invocation& invocation) {
   std::string path = invocation.label ? join_path(*invocation.label) : std::string();
   std::vector<NodeId> operands = op.tensors;
   for (const Parameter& parameter : parameters(op.attrs, types[0])) {
-    std::string name = weight_name(path, parameter);
+    std::string name = weight_name(*convention_, path, parameter);
     if (name != path && !claim(layers_, "weight", name, invocation.call->label->where)) return {};
-    auto weight = graph_.try_add(OpAttrs(Weight{parameter.shape, parameter.role}), {}, name, where);
+    auto weight = graph_.try_add(OpAttrs(weight_of(*convention_, parameter)), {}, name, where);
     if (const auto* error = std::get_if<OpError>(&weight))
       return fail(where, fmt::format("{} {}: {}", name, to_string(parameter.shape), error->message));
     operands.push_back(std::get<NodeId>(weight));

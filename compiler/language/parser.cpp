@@ -266,13 +266,15 @@ class Parser {
     if (tokens_.at_word("input") && tokens_.peek(1).kind == TokenKind::identifier) return input();
     if (tokens_.at(TokenKind::identifier) && (tokens_.peek(1).is("=") || tokens_.peek(1).is(",")))
       return assignment();
+    if (tokens_.at_word("convention")) return convention();
     return misplaced();
   }
 
   std::optional<Stmt> misplaced() {
     const Token token = tokens_.peek();
     bool worded = token.kind == TokenKind::identifier && tokens_.peek(1).kind == TokenKind::identifier;
-    std::string hint = worded ? did_you_mean(token.text, {"let", "for", "return", "input", "if"}) : "";
+    std::string hint =
+        worded ? did_you_mean(token.text, {"let", "for", "return", "input", "if", "convention"}) : "";
     if (!hint.empty() || token.is("block") || token.is("network") || token.is("fn") || token.is("import")) {
       tokens_.error(token.where, fmt::format("expected a statement, found {}{}", describe(token), hint));
       return std::nullopt;
@@ -335,6 +337,18 @@ class Parser {
       if (!item.value || !layout(item.layout)) return std::nullopt;
       result.items.push_back(std::move(item));
     } while (tokens_.accept(","));
+    return Stmt{std::move(result), {}};
+  }
+
+  std::optional<Stmt> convention() {
+    ConventionStmt result;
+    result.where = tokens_.next().where;
+    if (tokens_.at(TokenKind::newline) || tokens_.at("}")) {
+      tokens_.expected("a convention such as keras");
+      return std::nullopt;
+    }
+    result.value = expressions_.expression();
+    if (!result.value) return std::nullopt;
     return Stmt{std::move(result), {}};
   }
 

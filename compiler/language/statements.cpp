@@ -1,9 +1,11 @@
 // Statements, scopes and the boundary of a network.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "compiler/language/elaborator.h"
+#include "compiler/language/suggest.h"
 
 namespace cardinal {
 
@@ -160,8 +162,8 @@ void Elaborator::execute(const ast::Return& ret) {
   frame_->result = values.size() == 1 ? std::move(values[0]) : make_list(std::move(values));
 }
 
-std::optional<Layout> Elaborator::layout(const ast::ExprPtr& expr) {
-  if (!expr) return Layout::nchw;
+std::optional<Layout> Elaborator::layout(const ast::ExprPtr& expr, int rank) {
+  if (!expr) return rank == 4 ? convention_->layout : Layout::nchw;
   Value value = evaluate(*expr);
   if (value.is_poison()) return std::nullopt;
   if (value.string() && *value.string() == "nchw") return Layout::nchw;
@@ -173,7 +175,9 @@ std::optional<Layout> Elaborator::layout(const ast::ExprPtr& expr) {
 void Elaborator::make_outputs(const ast::Return& ret) {
   for (const ast::Return::Item& item : ret.items) {
     Value value = evaluate(*item.value);
-    std::optional<Layout> layout = this->layout(item.layout);
+    const auto* tensor = value.as<TensorValue>();
+    std::optional<Layout> layout =
+        this->layout(item.layout, tensor ? graph_[tensor->id].type.shape.rank() : 0);
     SourceLocation where = item.name ? item.name->where : item.value->where;
     if (!item.name && ret.items.size() > 1) {
       fail(where, "a network with several outputs must name them: return a = ..., b = ...");
@@ -182,7 +186,6 @@ void Elaborator::make_outputs(const ast::Return& ret) {
     std::string name = item.name ? item.name->text : "output";
     bool claimed = claim(ports_, "output", name, where);
     if (value.is_poison() || !layout || !claimed) continue;
-    const auto* tensor = value.as<TensorValue>();
     if (!tensor) {
       fail(item.value->where,
            fmt::format("a network returns tensors, not {}", with_article(type_name(value))));
@@ -192,6 +195,23 @@ void Elaborator::make_outputs(const ast::Return& ret) {
     if (const auto* error = std::get_if<OpError>(&added)) fail(where, error->message);
   }
   frame_->result = Value{};
+}
+
+void Elaborator::execute(const ast::ConventionStmt& statement) {
+  const auto* name = statement.value->as<ast::NameRef>();
+  const bool known = !name || find_variable(name->name) || file_scope().names.contains(name->name);
+  Value value = known ? evaluate(*statement.value) : make_string(name->name);
+  if (value.is_poison()) return;
+  const Convention* found = value.string() ? find_convention(*value.string()) : nullptr;
+  if (found) {
+    convention_ = found;
+    return;
+  }
+  std::vector<std::string> names;
+  for (const Convention& convention : conventions()) names.emplace_back(convention.name);
+  fail(statement.value->where,
+       fmt::format("there is no convention {}; there are {}{}", show(value), fmt::join(names, ", "),
+                   value.string() ? did_you_mean(*value.string(), names) : ""));
 }
 
 void Elaborator::execute(const ast::InputStmt& input) {
@@ -208,7 +228,7 @@ void Elaborator::execute(const ast::InputStmt& input) {
 Value Elaborator::make_input(const ast::InputStmt& input) {
   std::optional<DType> dtype = parse_dtype(input.dtype.text);
   if (!dtype) fail(input.dtype.where, fmt::format("'{}' is not an element type; use f32", input.dtype.text));
-  std::optional<Layout> layout = this->layout(input.layout);
+  std::optional<Layout> layout = this->layout(input.layout, static_cast<int>(input.dims.size()));
   std::vector<int64_t> dims;
   for (const auto& expr : input.dims) {
     if (std::optional<int64_t> dim = dimension(*expr)) dims.push_back(*dim);

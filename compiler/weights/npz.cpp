@@ -43,7 +43,8 @@ Result<std::vector<std::byte>> read_elements(const ZipMember& member, const NpyH
   return bytes;
 }
 
-Status add_member(FileWeights& store, const ZipMember& member, const std::string& name, const Shape* wanted) {
+Status add_member(FileWeights& store, const ZipMember& member, const std::string& name,
+                  const Weight* wanted) {
   Result<std::vector<std::byte>> beginning = unpack(member, kMaxNpyHeader);
   if (!beginning) return beginning.take_error();
   Result<NpyHeader> header = parse_npy_header(*beginning);
@@ -59,7 +60,7 @@ Status add_member(FileWeights& store, const ZipMember& member, const std::string
     is_new = store.add_unusable(name, stored.problem);
   } else {
     StoredTensor tensor{{*dtype, stored.shape}, {}};
-    if (wanted && *wanted == stored.shape) {
+    if (wanted && serves(stored.shape, *wanted)) {
       Result<std::vector<std::byte>> bytes = read_elements(member, *header, tensor.type);
       if (!bytes) return bytes.take_error();
       tensor.bytes = store.keep(*std::move(bytes));
@@ -82,8 +83,8 @@ Result<std::unique_ptr<WeightStore>> read_npz(const std::string& path, const Gra
   Result<std::vector<ZipMember>> members = list_zip(store->file());
   if (!members) return failure(members.error().list().front().message);
 
-  std::unordered_map<std::string_view, const Shape*> wanted;
-  for (NodeId id : graph.weights()) wanted.emplace(graph[id].name, &graph[id].as<Weight>()->shape);
+  std::unordered_map<std::string_view, const Weight*> wanted;
+  for (NodeId id : graph.weights()) wanted.emplace(graph[id].name, graph[id].as<Weight>());
   for (const ZipMember& member : *members) {
     if (!is_tensor_name(member.name) || !member.name.ends_with(kSuffix))
       return failure(

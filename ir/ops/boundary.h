@@ -21,7 +21,8 @@ struct Input {
   Inferred infer(std::span<const TensorType> operands) const;
 };
 
-// A trained parameter. The node's name is its name in the weight file.
+// A trained parameter. The node's name is its name in the weight file, whose elements come in the order
+// `stored`; everything else sees them as `shape` says.
 struct Weight {
   static constexpr std::string_view name = "weight";
   static constexpr std::string_view summary = "a trained parameter";
@@ -29,8 +30,10 @@ struct Weight {
   static constexpr bool internal_op = true;
   Shape shape;
   Role role = Role::kernel;
+  StoredOrder stored = StoredOrder::as_written;
   static constexpr auto fields =
-      std::tuple{required("shape", &Weight::shape), required("role", &Weight::role)};
+      std::tuple{required("shape", &Weight::shape), required("role", &Weight::role),
+                 optional("stored", &Weight::stored)};
 
   Inferred infer(std::span<const TensorType> operands) const;
 };

@@ -29,8 +29,8 @@ Inferred Conv::infer(std::span<const TensorType> operands) const {
 
 std::vector<Parameter> Conv::parameters(const TensorType& x) const {
   std::vector<Parameter> out{
-      {"weight", {channels, x.shape.c() / std::max<int64_t>(groups, 1), kernel.h, kernel.w}, Role::kernel}};
-  if (bias) out.push_back({"bias", {channels}, Role::bias});
+      {Role::kernel, {channels, x.shape.c() / std::max<int64_t>(groups, 1), kernel.h, kernel.w}}};
+  if (bias) out.push_back({Role::bias, {channels}});
   return out;
 }
 

@@ -35,8 +35,27 @@ CARDINAL_PLAIN_ACTIVATION(Tanh, tanh, "hyperbolic tangent")
 CARDINAL_PLAIN_ACTIVATION(Silu, silu, "x * sigmoid(x)")
 CARDINAL_PLAIN_ACTIVATION(Hardswish, hardswish, "x * min(max(x + 3, 0), 6) / 6")
 CARDINAL_PLAIN_ACTIVATION(Hardsigmoid, hardsigmoid, "min(max(x + 3, 0), 6) / 6")
-CARDINAL_PLAIN_ACTIVATION(Gelu, gelu, "x * Phi(x), the exact form with erf")
 #undef CARDINAL_PLAIN_ACTIVATION
+
+// Hendrycks and Gimpel 2016. The approximation is 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+struct Gelu {
+  static constexpr std::string_view name = "gelu";
+  static constexpr std::string_view summary = "x * Phi(x), exact with erf, or Phi approximated with tanh";
+  static constexpr Arity tensors{1, 1};
+  bool approximate = false;
+  static constexpr auto fields = std::tuple{optional("approximate", &Gelu::approximate)};
+  Activation activation() const {
+    return {approximate ? Activation::Kind::gelu_tanh : Activation::Kind::gelu};
+  }
+
+  Inferred infer(std::span<const TensorType> operands) const { return infer_activation(operands); }
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+    evaluate_activation(activation(), *operands[0], out);
+  }
+  double flops(std::span<const TensorType>, const TensorType& out) const {
+    return static_cast<double>(out.shape.elements());
+  }
+};
 
 struct LeakyRelu {
   static constexpr std::string_view name = "leaky_relu";

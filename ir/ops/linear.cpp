@@ -18,8 +18,8 @@ Inferred Linear::infer(std::span<const TensorType> operands) const {
 }
 
 std::vector<Parameter> Linear::parameters(const TensorType& x) const {
-  std::vector<Parameter> out{{"weight", {channels, x.shape.c()}, Role::kernel}};
-  if (bias) out.push_back({"bias", {channels}, Role::bias});
+  std::vector<Parameter> out{{Role::kernel, {channels, x.shape.c()}}};
+  if (bias) out.push_back({Role::bias, {channels}});
   return out;
 }
 

@@ -56,10 +56,8 @@ Inferred BatchNorm::infer(std::span<const TensorType> operands) const {
 
 std::vector<Parameter> BatchNorm::parameters(const TensorType& x) const {
   Shape channels{x.shape.c()};
-  return {{"weight", channels, Role::scale},
-          {"bias", channels, Role::shift},
-          {"running_mean", channels, Role::mean},
-          {"running_var", channels, Role::variance}};
+  return {
+      {Role::scale, channels}, {Role::shift, channels}, {Role::mean, channels}, {Role::variance, channels}};
 }
 
 void BatchNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
@@ -148,7 +146,7 @@ Inferred LayerNorm::infer(std::span<const TensorType> operands) const {
 }
 
 std::vector<Parameter> LayerNorm::parameters(const TensorType& x) const {
-  return {{"weight", {x.shape.c()}, Role::scale}, {"bias", {x.shape.c()}, Role::shift}};
+  return {{Role::scale, {x.shape.c()}}, {Role::shift, {x.shape.c()}}};
 }
 
 void LayerNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
@@ -211,7 +209,7 @@ Inferred ChannelScale::infer(std::span<const TensorType> operands) const {
 }
 
 std::vector<Parameter> ChannelScale::parameters(const TensorType& x) const {
-  return {{"", {x.shape.c()}, Role::scale}};
+  return {{Role::scale, {x.shape.c()}, true}};
 }
 
 void ChannelScale::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {

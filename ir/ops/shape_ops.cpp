@@ -56,7 +56,17 @@ Inferred Flatten::infer(std::span<const TensorType> operands) const {
 }
 
 void Flatten::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
-  out.data = operands[0]->data;
+  if (order == FlattenOrder::chw) {
+    out.data = operands[0]->data;
+    return;
+  }
+  const Tensor& x = *operands[0];
+  const Shape& shape = x.type.shape;
+  double* to = out.data.data();
+  for (int64_t n = 0; n < shape.n(); ++n)
+    for (int64_t h = 0; h < shape.h(); ++h)
+      for (int64_t w = 0; w < shape.w(); ++w)
+        for (int64_t c = 0; c < shape.c(); ++c) *to++ = x.at(n, c, h, w);
 }
 
 double Flatten::flops(std::span<const TensorType>, const TensorType&) const { return 0; }

@@ -17,12 +17,13 @@ struct Concat {
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };
 
-// [N, C, H, W] to [N, C * H * W], in that order.
+// [N, C, H, W] to [N, C * H * W], in that order or in the order H, W, C.
 struct Flatten {
   static constexpr std::string_view name = "flatten";
   static constexpr std::string_view summary = "[N, C, H, W] to [N, C * H * W]";
   static constexpr Arity tensors{1, 1};
-  static constexpr auto fields = std::tuple{};
+  FlattenOrder order = FlattenOrder::chw;
+  static constexpr auto fields = std::tuple{optional("order", &Flatten::order)};
 
   Inferred infer(std::span<const TensorType> operands) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;

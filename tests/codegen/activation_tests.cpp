@@ -13,7 +13,7 @@ TEST_CASE("activations are accurate to about 1e-7") {
   const Activation activations[] = {{Kind::relu},      {Kind::relu6},          {Kind::leaky_relu, 0.1},
                                     {Kind::sigmoid},   {Kind::tanh},           {Kind::silu},
                                     {Kind::hardswish}, {Kind::leaky_relu, -2}, {Kind::hardsigmoid},
-                                    {Kind::gelu},      {Kind::affine, -0.5, 0}};
+                                    {Kind::gelu},      {Kind::gelu_tanh},      {Kind::affine, -0.5, 0}};
   check_on_all_targets([&](StepBatch& batch) {
     for (const Activation& activation : activations)
       for (float scale : {1e-4f, 1.0f, 4.0f, 60.0f, 1e4f}) {

@@ -45,29 +45,38 @@ TEST_CASE("reorder copies between all layouts") {
   });
 }
 
-TEST_CASE("reorder flattens from any layout") {
-  check_on_all_targets([](StepBatch& batch) {
-    for (const Shape& shape : test_shapes()) {
-      if (shape.rank() == 2) continue;
-      const Shape flat{shape.n(), shape.c() * shape.h() * shape.w()};
-      for (Layout from : layouts_of(shape))
-        for (Layout to : layouts_of(flat)) {
-          Step step;
-          step.inputs = {batch.place(shape, from)};
-          step.output = batch.place(flat, to);
-          const int64_t zero_lanes = step.output.padded ? round_up(flat.c(), kChannelBlock) - flat.c() : 0;
-          step.kernel = ReorderKernel{zero_lanes};
-          step.units = shape.c() * shape.n();
-          const View in = step.inputs[0];
-          batch.add(
-              step,
-              [&batch, in](auto n, auto i, auto, auto) {
-                const Shape& s = in.shape;
-                return batch.at(in, n, i / (s.h() * s.w()), i / s.w() % s.h(), i % s.w());
-              },
-              0, zero_lanes);
-        }
+namespace {
+
+void add_flatten(StepBatch& batch, const Shape& shape, FlattenOrder order) {
+  const Shape flat{shape.n(), shape.c() * shape.h() * shape.w()};
+  for (Layout from : layouts_of(shape))
+    for (Layout to : layouts_of(flat)) {
+      Step step;
+      step.inputs = {batch.place(shape, from)};
+      step.output = batch.place(flat, to);
+      const int64_t zero_lanes = step.output.padded ? round_up(flat.c(), kChannelBlock) - flat.c() : 0;
+      step.kernel = ReorderKernel{zero_lanes, order};
+      step.units = shape.c() * shape.n();
+      const View in = step.inputs[0];
+      batch.add(
+          step,
+          [&batch, in, order](auto n, auto i, auto, auto) {
+            const Shape& s = in.shape;
+            if (order == FlattenOrder::hwc)
+              return batch.at(in, n, i % s.c(), i / s.c() / s.w(), i / s.c() % s.w());
+            return batch.at(in, n, i / (s.h() * s.w()), i / s.w() % s.h(), i % s.w());
+          },
+          0, zero_lanes);
     }
+}
+
+}  // namespace
+
+TEST_CASE("reorder flattens from any layout in both orders") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (FlattenOrder order : {FlattenOrder::chw, FlattenOrder::hwc})
+        if (shape.rank() == 4) add_flatten(batch, shape, order);
   });
 }
 

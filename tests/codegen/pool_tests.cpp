@@ -94,6 +94,7 @@ PoolCase draw_window(Draw& draw, PoolKernel::Mode mode) {
     auto pad = [&](int64_t kernel) { return draw.between(0, kernel - 1); };
     op.padding = {Padding::Mode::explicit_, pad(op.kernel.h), pad(op.kernel.w), pad(op.kernel.h),
                   pad(op.kernel.w)};
+    if (draw.between(0, 3) == 0) op.padding = {Padding::Mode::same_upper};
     op.ceil_mode = draw.between(0, 1) != 0;
     bool include_pad = draw.between(0, 1) != 0;
     if constexpr (std::is_same_v<Op, MaxPool>) op.dilation = {draw.between(1, 2), draw.between(1, 2)};

@@ -172,7 +172,7 @@ TEST_CASE("the verifier finds what breaks an invariant", "[graph]") {
   }
   SECTION("shape rule") {
     nodes[2].op = pointwise(9);
-    CHECK(only_problem(nodes) == "node 2 (conv conv): weight must be [9, 4, 1, 1], got f32[8, 4, 1, 1]");
+    CHECK(only_problem(nodes) == "node 2 (conv conv): the kernel must be [9, 4, 1, 1], got f32[8, 4, 1, 1]");
   }
   SECTION("duplicate name") {
     nodes[3].name = "conv.weight";

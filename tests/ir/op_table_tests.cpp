@@ -35,6 +35,8 @@ AttrValue sample_value(const FieldInfo& field) {
   if (type == attr_type_name<DType>()) return word("f32");
   if (type == attr_type_name<Layout>()) return word("nhwc");
   if (type == attr_type_name<Role>()) return word("variance");
+  if (type == attr_type_name<StoredOrder>()) return word("hwio");
+  if (type == attr_type_name<FlattenOrder>()) return word("hwc");
   if (type == attr_type_name<Epilogue>())
     return {AttrValue::List{
         word("relu"), word("add"), {AttrValue::List{word("leaky_relu"), {0.5}}}, word("mul")}};
@@ -71,7 +73,7 @@ std::optional<Graph> sample_graph(const OpAttrs& op, int tensors, const Shape& x
     for (const Parameter& parameter : parameters(op, graph[operands[0]].type)) {
       if (!shape_problem(parameter.shape).empty()) return {};
       operands.push_back(
-          graph.add(Weight{parameter.shape, parameter.role}, {}, weight_name("node", parameter)));
+          graph.add(Weight{parameter.shape, parameter.role}, {}, fmt::format("node.{}", operands.size())));
     }
   OpAttrs bare = op;
   int extra = 0;

@@ -130,6 +130,8 @@ TEST_CASE("value: activations", "[semantics]") {
   check_close(run_op(Hardsigmoid{}, {x}), {0, 1.0 / 3, 0.5, 3.5 / 6, 1});
   check_close(run_op(Gelu{}, {x}),
               {-0.0001266849673324416, -0.15865525393145707, 0, 0.34573123063700656, 6.999999999991041});
+  check_close(run_op(Gelu{true}, {x}),
+              {-7.024594819227126e-05, -0.15880800939172324, 0, 0.34571400982514394, 6.999999999999997});
 }
 
 TEST_CASE("value: activations pass NaN on", "[semantics]") {
@@ -197,6 +199,15 @@ TEST_CASE("value: avg_pool divides as PyTorch does", "[semantics]") {
   hanging.stride = {1, 2};
   hanging.ceil_mode = true;
   check_close(run_op(hanging, {counting({1, 1, 1, 4})}), {1, 2.5});
+  // tf.nn.avg_pool2d(..., 3, 2, "SAME") of 4x4 pads a row and a column at the end and does not count them.
+  AvgPool same;
+  same.kernel = {3, 3};
+  same.stride = {2, 2};
+  same.padding = {Padding::Mode::same_upper};
+  same.count_include_pad = false;
+  check_close(run_op(same, {counting({1, 1, 4, 4})}), {5, 6.5, 11, 12.5});
+  same.count_include_pad = true;
+  check_close(run_op(same, {counting({1, 1, 4, 4})}), {5, 6.5 * 6 / 9, 11.0 * 6 / 9, 12.5 * 4 / 9});
 }
 
 TEST_CASE("value: global_avg_pool, concat, flatten, softmax", "[semantics]") {
@@ -205,6 +216,7 @@ TEST_CASE("value: global_avg_pool, concat, flatten, softmax", "[semantics]") {
   check_close(run_op(Concat{}, {x, tensor({2, 1, 1, 2}, {10, 11, 12, 13})}),
               {0, 1, 2, 3, 10, 11, 4, 5, 6, 7, 12, 13});
   check_close(run_op(Flatten{}, {x}), x.data);
+  check_close(run_op(Flatten{FlattenOrder::hwc}, {x}), {0, 2, 1, 3, 4, 6, 5, 7});
   double e = std::exp(1);
   check_close(run_op(Softmax{}, {tensor({2, 2}, {1000, 1001, 5, 5})}), {1 / (1 + e), e / (1 + e), 0.5, 0.5});
   check_close(run_op(Softmax{}, {tensor({1, 2, 1, 2}, {1, 5, 2, 5})}), {1 / (1 + e), 0.5, e / (1 + e), 0.5});

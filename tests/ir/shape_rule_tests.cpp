@@ -35,6 +35,9 @@ TEST_CASE("shape: boundary ops", "[shape]") {
         "layout nhwc needs a rank-4 input, got [1, 8]");
   CHECK(inferred(Input{DType::f32, {1, 0}}, {}) ==
         "shape [1, 0] has a dimension of 0; every dimension must be at least 1");
+  CHECK(inferred(Weight{{8, 4, 3, 3}, Role::kernel, StoredOrder::hwio}, {}) == "f32[8, 4, 3, 3]");
+  CHECK(inferred(Weight{{8, 4}, Role::kernel, StoredOrder::hwio}, {}) ==
+        "a weight that is stored as hwio has 4 dimensions, got [8, 4]");
   CHECK(inferred(Weight{{}, Role::bias}, {}) == "a weight must have at least one dimension, got []");
   CHECK(inferred(Weight{{8, 4, 3, 3}, Role::kernel}, {}) == "f32[8, 4, 3, 3]");
   CHECK(inferred(Output{}, {{1, 8}}) == "f32[1, 8]");
@@ -73,12 +76,12 @@ TEST_CASE("shape: conv: what it refuses", "[shape]") {
   CHECK(inferred_written(conv(kMaxDim + 1, {1, 1}), {x}) ==
         "the result's shape [1, 16777217, 8, 8] has a dimension of 16777217; at most 16777216 is supported");
   CHECK(inferred(conv(8, {3, 3}), {x, {8, 96, 3, 5}}) ==
-        "weight must be [8, 96, 3, 3], got f32[8, 96, 3, 5]");
+        "the kernel must be [8, 96, 3, 3], got f32[8, 96, 3, 5]");
   CHECK(inferred(conv(8, {3, 3}), {x}) == "conv takes 2 operands, got 1");
   CHECK(inferred(conv(8, {3, 3}), {}) == "conv takes 1 operand, got 0");
   Conv biased = conv(8, {3, 3});
   biased.bias = true;
-  CHECK(inferred(biased, {x, {8, 96, 3, 3}, {9}}) == "bias must be [8], got f32[9]");
+  CHECK(inferred(biased, {x, {8, 96, 3, 3}, {9}}) == "the bias must be [8], got f32[9]");
 }
 
 TEST_CASE("shape: conv: windows that do not fit", "[shape]") {
@@ -135,7 +138,7 @@ TEST_CASE("shape: linear", "[shape]") {
   CHECK(inferred(op, {{2, 64}, {10, 64}, {10}}) == "f32[2, 10]");
   CHECK(inferred_written(op, {{2, 64, 1, 1}}) ==
         "linear needs an input [N, C], got f32[2, 64, 1, 1]; flatten it first");
-  CHECK(inferred(op, {{2, 64}, {64, 10}, {10}}) == "weight must be [10, 64], got f32[64, 10]");
+  CHECK(inferred(op, {{2, 64}, {64, 10}, {10}}) == "the kernel must be [10, 64], got f32[64, 10]");
   op.bias = false;
   CHECK(inferred(op, {{2, 64}, {10, 64}}) == "f32[2, 10]");
   op.channels = -1;
@@ -148,7 +151,7 @@ TEST_CASE("shape: norms and what folding leaves", "[shape]") {
   CHECK(inferred_written(BatchNorm{-1.0}, {{2, 8}}) == "eps must not be negative, got -1");
   CHECK(inferred_written(BatchNorm{}, {{8}}) ==
         "batch_norm needs an input [N, C, H, W] or [N, C], got f32[8]");
-  CHECK(inferred(BatchNorm{}, {{2, 8}, {8}, {8}, {7}, {8}}) == "running_mean must be [8], got f32[7]");
+  CHECK(inferred(BatchNorm{}, {{2, 8}, {8}, {8}, {7}, {8}}) == "the mean must be [8], got f32[7]");
   CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {8}, {8}}) == "f32[2, 8, 3, 3]");
   CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {8}, {4}}) ==
         "operand 2 must be [8], one value for each of 8 channels, got f32[4]");
@@ -166,7 +169,7 @@ TEST_CASE("shape: norms and what folding leaves", "[shape]") {
 TEST_CASE("shape: norms over channels, and channel_scale", "[shape]") {
   CHECK(inferred_written(LayerNorm{}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
   CHECK(inferred_written(LayerNorm{-1}, {{2, 8}}) == "eps must not be negative, got -1");
-  CHECK(inferred(LayerNorm{}, {{2, 8}, {8}, {7}}) == "bias must be [8], got f32[7]");
+  CHECK(inferred(LayerNorm{}, {{2, 8}, {8}, {7}}) == "the shift must be [8], got f32[7]");
   CHECK(inferred(LocalResponseNorm{5}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
   CHECK(inferred(LocalResponseNorm{0}, {{2, 8, 3, 3}}) == "size must be from 1 to 1024, got 0");
   CHECK(inferred(LocalResponseNorm{5, 1, 1, 0}, {{2, 8, 3, 3}}) == "k must be above 0, got 0");
@@ -174,7 +177,7 @@ TEST_CASE("shape: norms over channels, and channel_scale", "[shape]") {
   CHECK(inferred(LocalResponseNorm{5}, {{2, 8}}) ==
         "local_response_norm needs an input [N, C, H, W], got f32[2, 8]");
   CHECK(inferred_written(ChannelScale{}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
-  CHECK(inferred(ChannelScale{}, {{2, 8, 3, 3}, {7}}) == "the weight must be [8], got f32[7]");
+  CHECK(inferred(ChannelScale{}, {{2, 8, 3, 3}, {7}}) == "the scale must be [8], got f32[7]");
 }
 
 TEST_CASE("shape: add and mul broadcast over height and width only", "[shape]") {

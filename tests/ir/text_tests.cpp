@@ -110,7 +110,7 @@ TEST_CASE("the shape rule's errors point at the attribute or the operand", "[tex
       "  %c = conv(%x, @w) {channels=72, kernel=3, groups=36}\n"
       "                                                   ^~\n");
   CHECK(errors_of(kInput + weight + "%c = conv(%x, @w) {channels=72, kernel=3}\n%y = output(%c)") ==
-        "t.ir:4:15: error: c: weight must be [72, 96, 3, 3], got f32[72, 2, 3, 3]\n"
+        "t.ir:4:15: error: c: the kernel must be [72, 96, 3, 3], got f32[72, 2, 3, 3]\n"
         "  %c = conv(%x, @w) {channels=72, kernel=3}\n"
         "                ^~\n");
   CHECK(first_error(kInput + "%c = relu(%x, %x)") == "t.ir:3:6: error: c: relu takes 1 operand, got 2");
@@ -150,7 +150,7 @@ TEST_CASE("an error is reported once, not for every user", "[text]") {
         "t.ir:3:6: error: there is no op 'cnov'\n"
         "  %a = cnov(%x)\n"
         "       ^~~~\n"
-        "t.ir:6:16: error: gelu has no attribute 'alpha'; it has none\n"
+        "t.ir:6:16: error: gelu has no attribute 'alpha'; it has approximate\n"
         "  %d = gelu(%x) {alpha=1}\n"
         "                 ^~~~~\n");
 }

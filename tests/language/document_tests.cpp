@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <sstream>
 
+#include "ir/convention.h"
 #include "tests/language/support.h"
 
 using namespace cardinal;
@@ -77,6 +78,35 @@ TEST_CASE("the reference's table of ops is the op table") {
     INFO("docs/language.md lacks this row, or has another one:\n" << row);
     CHECK(text.find(row) != std::string::npos);
   }
+}
+
+TEST_CASE("the reference's table of conventions is the compiler's") {
+  const std::string text = document();
+  const auto check_row = [&](const std::string& label, const auto& fact) {
+    std::string row = fmt::format("| {} |", label);
+    for (const Convention& convention : conventions()) row += fmt::format(" {} |", fact(convention));
+    INFO("docs/language.md lacks this row, or has another one:\n" << row);
+    CHECK(text.find(row) != std::string::npos);
+  };
+  const auto names = [](const std::vector<Role>& roles) {
+    return [=](const Convention& convention) {
+      std::string list;
+      for (Role role : roles) list += (list.empty() ? "" : ", ") + weight_name(convention, "P", {role, {}});
+      return list;
+    };
+  };
+  check_row("weights of a `conv` or `linear` called P", names({Role::kernel, Role::bias}));
+  check_row("of a `batch_norm`", names({Role::scale, Role::shift, Role::mean, Role::variance}));
+  check_row("of a `layer_norm`", names({Role::scale, Role::shift}));
+  check_row("of a `channel_scale`",
+            [](const Convention& c) { return weight_name(c, "P", {Role::scale, {}, true}); });
+  check_row("`eps` of `batch_norm`", [](const Convention& c) { return c.batch_norm_eps; });
+  check_row("`eps` of `layer_norm`", [](const Convention& c) { return c.layer_norm_eps; });
+  check_row("`count_include_pad` of `avg_pool`", [](const Convention& c) { return c.count_include_pad; });
+  check_row("`layout` of inputs and outputs", [](const Convention& c) { return to_string(c.layout); });
+  check_row("`order` of `flatten`", [](const Convention& c) { return to_string(to_attr(c.flatten)); });
+  check_row("`negative_slope` of `leaky_relu`", [](const Convention& c) { return c.leaky_relu_slope; });
+  check_row("`approximate` of `gelu`", [](const Convention& c) { return c.approximate_gelu; });
 }
 
 TEST_CASE("the reference's table of functions is the compiler's") {

@@ -98,6 +98,8 @@ def others():
     yield Case("op: linear(10)", [1, 37], {"op": nn.Linear(37, 10)})
     yield Case("op: linear(130, bias=false)", [3, 64], {"op": nn.Linear(64, 130, bias=False)})
     yield Case("flatten |> op: linear(10)", [2, 5, 3, 7], {"op": nn.Linear(105, 10)}, lambda m, x: m.op(x.flatten(1)))
+    yield Case("flatten(order=hwc) |> op: linear(10)", [2, 5, 3, 7], {"op": nn.Linear(105, 10)},
+               lambda m, x: m.op(x.permute(0, 2, 3, 1).flatten(1)))
     for output in (1, 3, 6, 7, [7, 5], [1, 14], 20):
         yield Case(f"adaptive_avg_pool({output})", image, {"op": nn.AdaptiveAvgPool2d(output)})
         yield Case(f"adaptive_max_pool({output})", image, {"op": nn.AdaptiveMaxPool2d(output)})
@@ -108,9 +110,33 @@ def others():
     for name, layer in [
         ("relu", nn.ReLU()), ("relu6", nn.ReLU6()), ("sigmoid", nn.Sigmoid()), ("tanh", nn.Tanh()), ("silu", nn.SiLU()),
         ("hardswish", nn.Hardswish()), ("hardsigmoid", nn.Hardsigmoid()), ("gelu", nn.GELU()),
+        ("gelu(approximate=true)", nn.GELU(approximate="tanh")),
         ("leaky_relu", nn.LeakyReLU()), ("leaky_relu(negative_slope=0.3)", nn.LeakyReLU(0.3)),
     ]:
         yield Case(name, [1, 19, 7, 9], {"op": layer})
+
+
+def padded(x, kernel, stride, value=0.0):
+    """x with the padding that TensorFlow and JAX call SAME."""
+    pads = []
+    for size in (x.shape[3], x.shape[2]):
+        total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x, pads, value=value)
+
+
+def same_padding():
+    for shape in ([1, 20, 11, 14], [2, 5, 8, 7]):
+        for k, s in ((3, 2), (2, 2), (2, 1), (5, 3), (1, 2)):
+            text = f"{k}, stride={s}, padding=same_upper"
+            yield function(f"max_pool({text})", shape,
+                           lambda m, x, k=k, s=s: F.max_pool2d(padded(x, k, s, -float("inf")), k, s))
+            yield function(f"avg_pool({text})", shape, lambda m, x, k=k, s=s: F.avg_pool2d(padded(x, k, s), k, s))
+            yield function(f"avg_pool({text}, count_include_pad=false)", shape,
+                           lambda m, x, k=k, s=s: F.avg_pool2d(padded(x, k, s), k, s)
+                           / F.avg_pool2d(padded(torch.ones_like(x), k, s), k, s))
+            yield function(f"op: conv(24, {text})", shape, lambda m, x, k=k, s=s: m.op(padded(x, k, s)),
+                           op=nn.Conv2d(shape[1], 24, k, stride=s, bias=False))
 
 
 def patterns():
@@ -255,7 +281,7 @@ def main():
 
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    cases = [case for case in (*convolutions(), *others(), *patterns(), *channels(), *norms(), *scalars()) if args.only in case.text]
+    cases = [case for case in (*convolutions(), *others(), *same_padding(), *patterns(), *channels(), *norms(), *scalars()) if args.only in case.text]
     worst, failures = 0.0, 0
     for case in cases:
         with tempfile.TemporaryDirectory() as directory:

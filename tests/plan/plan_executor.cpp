@@ -194,8 +194,11 @@ class Executor {
   void execute(const Step& step, const ReorderKernel& k) {
     const View &in = step.inputs[0], &out = step.output;
     std::vector<double> values;
-    each(in.shape,
-         [&](int64_t n, int64_t c, int64_t h, int64_t w) { values.push_back(load(in, n, c, h, w)); });
+    const bool hwc = k.flatten == FlattenOrder::hwc;
+    const Shape& s = in.shape;
+    each(hwc ? Shape{s.n(), s.h(), s.w(), s.c()} : s, [&](int64_t n, int64_t i, int64_t j, int64_t l) {
+      values.push_back(hwc ? load(in, n, l, i, j) : load(in, n, i, j, l));
+    });
     size_t i = 0;
     each(out.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
       memory(out).at(address(out, n, c, h, w)) = values.at(i++);

@@ -110,7 +110,17 @@ TEST_CASE("an output may be an input, repeat, or be read by other layers") {
   check_on_all_targets(net.graph);
 }
 
-TEST_CASE("a flatten of the caller's planar tensor is a view, one in blocks is a copy") {
+TEST_CASE("a flatten in the order of the caller's tensor is a view, any other a copy") {
+  const auto copies = [](Layout layout, FlattenOrder order) {
+    NetworkBuilder net("flatten");
+    net.output(net.layer(Linear{7}, {net.layer(Flatten{order}, {net.input({3, 2, 4, 5}, layout)})}));
+    check_on_all_targets(net.graph);
+    return reorders(plan_of(net.graph, avx2_target()));
+  };
+  CHECK(copies(Layout::nhwc, FlattenOrder::hwc) == 0);
+  CHECK(copies(Layout::nhwc, FlattenOrder::chw) == 1);
+  CHECK(copies(Layout::nchw, FlattenOrder::hwc) == 1);
+
   NetworkBuilder planar("planar");
   planar.output(planar.layer(Linear{7}, {planar.layer(Flatten{}, {planar.input({3, 2, 4, 5})})}));
   CHECK(reorders(plan_of(planar.graph, avx2_target())) == 0);

@@ -9,9 +9,9 @@
 namespace cardinal::testing {
 
 std::variant<NodeId, OpError> add_layer(Graph& graph, const OpAttrs& op, std::vector<NodeId> tensors,
-                                        const std::string& name) {
+                                        const std::string& name, const Convention& convention) {
   for (const Parameter& p : parameters(op, graph[tensors[0]].type))
-    tensors.push_back(graph.add(Weight{p.shape, p.role}, {}, weight_name(name, p)));
+    tensors.push_back(graph.add(weight_of(convention, p), {}, weight_name(convention, name, p)));
   return graph.try_add(op, std::move(tensors), name);
 }
 
@@ -19,7 +19,10 @@ namespace {
 
 class Generator {
  public:
-  explicit Generator(uint64_t seed) : random_(seed) {}
+  explicit Generator(uint64_t seed) : random_(seed) {
+    convention_ =
+        &conventions()[static_cast<size_t>(pick(0, static_cast<int64_t>(conventions().size()) - 1))];
+  }
 
   Graph run(int size) {
     graph_.name = "random";
@@ -75,8 +78,9 @@ class Generator {
   }
 
   OpAttrs random_activation() {
-    static const OpAttrs kAll[] = {Relu{},      Relu6{},       LeakyRelu{}, Sigmoid{},       Tanh{},   Silu{},
-                                   Hardswish{}, Hardsigmoid{}, Gelu{},      Affine{-0.5, 1}, Dropout{}};
+    static const OpAttrs kAll[] = {Relu{}, Relu6{},    LeakyRelu{},     Sigmoid{},
+                                   Tanh{}, Silu{},     Hardswish{},     Hardsigmoid{},
+                                   Gelu{}, Gelu{true}, Affine{-0.5, 1}, Dropout{}};
     return kAll[chance(0.5) ? 0 : pick(0, std::size(kAll) - 1)];
   }
 
@@ -96,6 +100,7 @@ class Generator {
                       0};
     window.padding.bottom = window.padding.top;
     window.padding.right = window.padding.left;
+    if (chance(0.3)) window.padding = {Padding::Mode::same_upper};
     window.ceil_mode = chance(0.3);
     if (chance(0.5)) {
       MaxPool pool;
@@ -130,7 +135,7 @@ class Generator {
     std::variant<NodeId, OpError> added = OpError{};
     switch (pick(0, image ? 13 : 6)) {
       case 0:
-        added = add_layer(graph_, random_activation(), {x}, name);
+        added = layer(random_activation(), x, name);
         break;
       case 1:
         added = graph_.try_add(Add{}, {x, like(x)}, name);
@@ -139,11 +144,11 @@ class Generator {
         added = graph_.try_add(Mul{}, {x, like(x)}, name);
         break;
       case 3:
-        added = add_layer(graph_, random_norm(image), {x}, name);
+        added = layer(random_norm(image), x, name);
         break;
       case 4:
-        added = image ? add_layer(graph_, random_conv(shape(x)), {x}, name)
-                      : add_layer(graph_, Linear{pick(1, 40), chance(0.7), {}}, {x}, name);
+        added = image ? layer(random_conv(shape(x)), x, name)
+                      : layer(Linear{pick(1, 40), chance(0.7), {}}, x, name);
         break;
       case 5:
         added = image ? gate(x, name) : graph_.try_add(Softmax{}, {x}, name);
@@ -152,19 +157,21 @@ class Generator {
         added = graph_.try_add(random_channel_op(shape(x)), {x}, name);
         break;
       case 7:
-        added = add_layer(graph_, random_pool(), {x}, name);
+        added = layer(random_pool(), x, name);
         break;
       case 8:
         added = graph_.try_add(Concat{}, {x, like(x), x}, name);
         break;
       case 9:
-        added = chance(0.3) ? graph_.try_add(Flatten{}, {x}, name) : residual(x, name);
+        added = chance(0.3)
+                    ? graph_.try_add(Flatten{chance(0.5) ? FlattenOrder::chw : FlattenOrder::hwc}, {x}, name)
+                    : residual(x, name);
         break;
       case 10:
         added = graph_.try_add(random_adaptive_pool(), {x}, name);
         break;
       default:
-        added = add_layer(graph_, random_conv(shape(x)), {x}, name);
+        added = layer(random_conv(shape(x)), x, name);
         break;
     }
     if (auto* id = std::get_if<NodeId>(&added))
@@ -177,7 +184,7 @@ class Generator {
     Conv conv;
     conv.channels = shape(x).c();
     conv.bias = true;
-    NodeId excited = std::get<NodeId>(add_layer(graph_, conv, {pooled}, name + ".fc"));
+    NodeId excited = std::get<NodeId>(layer(conv, pooled, name + ".fc"));
     return graph_.try_add(Mul{}, {x, graph_.add(Sigmoid{}, {excited}, name + ".gate")}, name);
   }
 
@@ -186,9 +193,9 @@ class Generator {
     Conv conv;
     conv.channels = shape(x).c();
     conv.kernel = {3, 3};
-    auto y = add_layer(graph_, conv, {x}, name + ".conv");
+    auto y = layer(conv, x, name + ".conv");
     if (auto* error = std::get_if<OpError>(&y)) return *error;
-    NodeId norm = std::get<NodeId>(add_layer(graph_, BatchNorm{}, {std::get<NodeId>(y)}, name + ".bn"));
+    NodeId norm = std::get<NodeId>(layer(BatchNorm{}, std::get<NodeId>(y), name + ".bn"));
     return graph_.try_add(Relu{}, {graph_.add(Add{}, {norm, x}, name + ".sum")}, name);
   }
 
@@ -201,7 +208,12 @@ class Generator {
     }
   }
 
+  std::variant<NodeId, OpError> layer(const OpAttrs& op, NodeId x, const std::string& name) {
+    return add_layer(graph_, op, {x}, name, *convention_);
+  }
+
   std::mt19937_64 random_;
+  const Convention* convention_;  // of the weights
   Graph graph_;
   std::vector<NodeId> values_;
 };

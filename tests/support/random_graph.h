@@ -5,13 +5,14 @@
 #include <functional>
 #include <vector>
 
+#include "ir/convention.h"
 #include "ir/graph.h"
 
 namespace cardinal::testing {
 
-// Adds a layer with its weight nodes, named by weight_name; the op's shape rule must accept it.
+// Adds a layer with its weight nodes; the op's shape rule must accept it.
 std::variant<NodeId, OpError> add_layer(Graph&, const OpAttrs&, std::vector<NodeId> tensors,
-                                        const std::string& name);
+                                        const std::string& name, const Convention& = conventions().front());
 
 // A graph of about `size` random nodes from a seed: odd shapes, branches, residuals, concats, several
 // outputs.

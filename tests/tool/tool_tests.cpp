@@ -183,10 +183,12 @@ TEST_CASE("everything that can be emitted is") {
   CHECK(printed.out == shop.read("n.ir"));
 }
 
-TEST_CASE("a dump compiles to the same network") {
-  Workshop shop;
-  REQUIRE(shop.cardinal("compile tiny.nn --weights random:1 -o a.so --dump-dir dumps").code == 0);
-  shop.write_npy("x.npy", {1, 3, 6, 6}, 0.5f);
+namespace {
+
+// Every dump of the compilation of `network` compiles to what computes the same.
+void check_dumps(const Workshop& shop, const std::string& network, const cardinal::Shape& input) {
+  REQUIRE(shop.cardinal("compile " + network + " --weights random:1 -o a.so --dump-dir dumps").code == 0);
+  shop.write_npy("x.npy", input, 0.5f);
   REQUIRE(shop.cardinal("run a.so --input x.npy --output a.npy").code == 0);
   size_t dumps = 0;
   for (const auto& entry : std::filesystem::directory_iterator(shop.path("dumps"))) {
@@ -199,9 +201,43 @@ TEST_CASE("a dump compiles to the same network") {
   }
   CHECK(dumps > 3);
   CHECK(shop.exists("dumps/00-source.ir"));
+}
+
+}  // namespace
+
+TEST_CASE("a dump compiles to the same network") {
+  Workshop shop;
+  shop.write("ported.nn", R"(network ported {
+  convention keras
+  input image: f32[1, 3, 6, 6]
+  y = image |> conv1: conv(8, kernel=3, stride=2) |> bn1: batch_norm |> gelu
+  return y |> flatten |> fc: linear(5)
+}
+)");
+  check_dumps(shop, "ported.nn", {1, 6, 6, 3});
+  std::filesystem::remove_all(shop.path("dumps"));
+  check_dumps(shop, "tiny.nn", {1, 3, 6, 6});
   Outcome set = shop.cardinal("check dumps/00-source.ir --set channels=4");
   CHECK(set.code == 1);
   CHECK(has(set.err, "whose parameters are settled"));
+}
+
+TEST_CASE("a network under another framework's convention") {
+  Workshop shop;
+  shop.write("ported.nn", R"(network ported {
+  convention keras
+  input image: f32[1, 3, 6, 6]
+  y = image |> conv1: conv(8, kernel=3, stride=2) |> bn1: batch_norm |> relu
+  return map = y, logits = y |> flatten |> fc: linear(5)
+}
+)");
+  Outcome verified = shop.cardinal("verify ported.nn --weights random:1");
+  CHECK(verified.code == 0);
+  CHECK(has(verified.out, "agree with the reference"));
+  REQUIRE(shop.cardinal("compile ported.nn --weights random:1").code == 0);
+  Outcome info = shop.cardinal("info ported.so");
+  CHECK(has(info.out, "image: f32[1, 3, 6, 6] nhwc"));
+  CHECK(has(info.out, "map: f32[1, 8, 3, 3] nhwc"));
 }
 
 TEST_CASE("print-after prints what was asked for") {

@@ -156,8 +156,6 @@ TEST_CASE("long lists are cut") {
   CHECK(has(text, "and 33 more"));
 }
 
-// ---- random weights
-
 namespace {
 
 Graph weights_only(const std::vector<std::pair<std::string, Weight>>& weights) {
@@ -165,6 +163,95 @@ Graph weights_only(const std::vector<std::pair<std::string, Weight>>& weights) {
   for (const auto& [name, weight] : weights) graph.add(weight, {}, name);
   return graph;
 }
+
+}  // namespace
+
+// ---- stored orders and conventions
+
+TEST_CASE("kernels with the output channels last are read into their own order") {
+  // Element [o, i, h, w] of [2, 3, 1, 2] is 1000 o + 100 i + 10 h + w.
+  const Weight conv{{2, 3, 1, 2}, Role::kernel, StoredOrder::hwio};
+  MapStore store;
+  store.set("k", {1, 2, 3, 2}, {0, 1000, 100, 1100, 200, 1200, 1, 1001, 101, 1101, 201, 1201});
+  CHECK(weight_values(*store.find("k"), conv) ==
+        std::vector<float>{0, 1, 100, 101, 200, 201, 1000, 1001, 1100, 1101, 1200, 1201});
+  const Weight linear{{2, 3}, Role::kernel, StoredOrder::io};
+  store.set("l", {3, 2}, {0, 10, 1, 11, 2, 12});
+  CHECK(weight_values(*store.find("l"), linear) == std::vector<float>{0, 1, 2, 10, 11, 12});
+  CHECK(shape_in_file(conv) == Shape{1, 2, 3, 2});
+  CHECK(shape_in_file(linear) == Shape{3, 2});
+}
+
+TEST_CASE("which stored shapes serve a weight") {
+  const Weight pointwise{{8, 4, 1, 1}, Role::kernel, StoredOrder::hwio};
+  CHECK(serves({1, 1, 4, 8}, pointwise));
+  CHECK(serves({4, 8}, pointwise));
+  CHECK_FALSE(serves({8, 4}, pointwise));
+  CHECK_FALSE(serves({8, 4, 1, 1}, pointwise));
+  // Keras keeps the two factors of a depthwise convolution's channels apart.
+  const Weight depthwise{{8, 1, 3, 5}, Role::kernel, StoredOrder::hwio};
+  CHECK(serves({3, 5, 1, 8}, depthwise));
+  CHECK(serves({3, 5, 8, 1}, depthwise));
+  CHECK(serves({3, 5, 4, 2}, depthwise));
+  CHECK_FALSE(serves({3, 5, 3, 2}, depthwise));
+  CHECK_FALSE(serves({5, 3, 8, 1}, depthwise));
+  CHECK_FALSE(serves({3, 5, 4, 2}, {{8, 2, 3, 5}, Role::kernel, StoredOrder::hwio}));
+  CHECK_FALSE(serves({3, 5, 8, 1}, {{8, 1, 3, 5}, Role::kernel}));
+}
+
+TEST_CASE("a kernel in another convention's order names that convention") {
+  const Graph graph =
+      weights_only({{"c.weight", {{8, 4, 3, 3}, Role::kernel}}, {"fc.weight", {{10, 8}, Role::kernel}}});
+  MapStore store;
+  store.set("c.weight", {3, 3, 4, 8}, std::vector<float>(288, 1));
+  store.set("fc.weight", {8, 10}, std::vector<float>(80, 1));
+  std::string text = check_text(store, graph);
+  CHECK(has(text, "a.weights: 2 weights with the wrong shape"));
+  CHECK(has(text, "c.weight has shape [3, 3, 4, 8], expected [8, 4, 3, 3]; keras and flax store it so"));
+  CHECK(has(text, "fc.weight has shape [8, 10], expected [10, 8]; keras and flax store it so"));
+  CHECK(has(text, "if the file is of keras or flax, write `convention keras` as the first statement"));
+  store.set("c.weight", {3, 3, 4, 7}, std::vector<float>(252, 1));
+  store.set("fc.weight", {10, 8}, std::vector<float>(80, 1));
+  CHECK_FALSE(has(check_text(store, graph), "convention"));
+
+  const Graph keras = weights_only({{"c.kernel", {{8, 4, 3, 3}, Role::kernel, StoredOrder::hwio}}});
+  MapStore planar;
+  planar.set("c.kernel", {8, 4, 3, 3}, std::vector<float>(288, 1));
+  text = check_text(planar, keras);
+  CHECK(has(text, "c.kernel has shape [8, 4, 3, 3], expected [3, 3, 4, 8]; pytorch and mxnet store it so"));
+}
+
+TEST_CASE("names of another convention name it") {
+  MapStore store;
+  store.set("conv.kernel", {1, 1, 2, 3}, {1, 2, 3, 4, 5, 6});
+  for (const char* name : {"conv.bias", "bn.gamma", "bn.beta", "bn.moving_mean", "bn.moving_variance"})
+    store.set(name, {3}, {1, 2, 3});
+  CHECK(has(check_text(store),
+            "the file has the names that keras gives: write `convention keras` as the first "
+            "statement of the network"));
+
+  MapStore mxnet = right_store();
+  mxnet.erase("bn.weight");
+  mxnet.erase("bn.bias");
+  mxnet.set("bn.gamma", {3}, {1, 2, 3});
+  mxnet.set("bn.beta", {3}, {1, 2, 3});
+  CHECK(has(check_text(mxnet), "the names that mxnet gives"));
+
+  MapStore flax;
+  flax.set("params.conv.kernel", {1, 1, 2, 3}, {1, 2, 3, 4, 5, 6});
+  for (const char* name :
+       {"params.conv.bias", "params.bn.scale", "params.bn.bias", "batch_stats.bn.mean", "batch_stats.bn.var"})
+    flax.set(name, {3}, {1, 2, 3});
+  CHECK(has(check_text(flax), "the names that flax gives"));
+
+  MapStore some = right_store();
+  some.erase("bn.weight");
+  CHECK_FALSE(has(check_text(some), "convention"));
+}
+
+// ---- random weights
+
+namespace {
 
 struct Statistics {
   double mean = 0, deviation = 0, min = 0, max = 0;
@@ -227,6 +314,9 @@ TEST_CASE("random weights are distributed as documented") {
 }
 
 TEST_CASE("random weights pass the check") {
+  const Graph stored = weights_only({{"k", {{8, 4, 3, 5}, Role::kernel, StoredOrder::hwio}},
+                                     {"l", {{8, 4}, Role::kernel, StoredOrder::io}}});
+  CHECK(check_text(*random_weights(stored, 3), stored) == "");
   Graph graph = small_network();
   CHECK(check_text(*random_weights(graph, 3), graph) == "");
 }
