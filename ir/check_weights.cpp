@@ -90,20 +90,24 @@ bool has_renamed(const WeightStore& store, const Convention& convention, const N
   return false;
 }
 
-// The conventions under whose names the file has most of the missing weights, and more than under any
-// other's.
-std::vector<std::string_view> conventions_naming(const std::vector<const Node*>& missing,
-                                                 const WeightStore& store) {
+// The conventions under whose names the file has more of the weights than under those of the network, and
+// most.
+std::vector<std::string_view> conventions_naming(const Graph& graph, const WeightStore& store) {
+  const std::vector<NodeId> weights = graph.weights();
+  const auto count = [&](const auto& is_there) {
+    return std::count_if(weights.begin(), weights.end(), [&](NodeId id) { return is_there(graph[id]); });
+  };
   std::vector<std::string_view> names;
-  auto most = static_cast<ptrdiff_t>(missing.size() / 2 + 1);
+  auto most = std::max(count([&](const Node& weight) { return store.find(weight.name) != nullptr; }),
+                       static_cast<ptrdiff_t>(weights.size() / 2));
   for (const Convention& convention : conventions()) {
-    const auto found = std::count_if(missing.begin(), missing.end(), [&](const Node* weight) {
-      return has_renamed(store, convention, *weight);
-    });
-    if (found < most) continue;
-    if (found > most) names.clear();
-    most = found;
-    names.push_back(convention.name);
+    const auto found = count([&](const Node& weight) { return has_renamed(store, convention, weight); });
+    if (found > most) {
+      most = found;
+      names = {convention.name};
+    } else if (found == most && !names.empty()) {
+      names.push_back(convention.name);
+    }
   }
   return names;
 }
@@ -140,8 +144,8 @@ void check_stored(const Node& node, const StoredTensor& tensor, Problems& missha
                     fmt::join(theirs, " or "), theirs[0]);
 }
 
-std::string naming_advice(const std::vector<const Node*>& missing, const WeightStore& store) {
-  const std::vector<std::string_view> theirs = conventions_naming(missing, store);
+std::string naming_advice(const Graph& graph, const WeightStore& store) {
+  const std::vector<std::string_view> theirs = conventions_naming(graph, store);
   if (theirs.empty()) return {};
   return fmt::format(
       "the file has the names that {} gives: write `convention {}` as the first statement of "
@@ -162,7 +166,6 @@ Status check_weights(const Graph& graph, const WeightStore& store) {
     if (!wanted.count(name) && !name.ends_with("num_batches_tracked")) extra.push_back(name);
 
   Problems missing, unusable, misshapen, values, surplus;
-  std::vector<const Node*> missing_nodes;
   for (NodeId id : graph.weights()) {
     const Node& node = graph[id];
     if (const StoredTensor* tensor = store.find(node.name)) {
@@ -170,14 +173,13 @@ Status check_weights(const Graph& graph, const WeightStore& store) {
     } else if (std::string why = store.unusable(node.name); !why.empty()) {
       unusable.add(node.where, fmt::format("{}: {}", node.name, why));
     } else {
-      missing_nodes.push_back(&node);
       missing_names.push_back(node.name);
       missing.add({}, fmt::format("{}, expected with shape {}{}", node.name,
                                   to_string(shape_in_file(*node.as<Weight>())),
                                   missing.count < kListed ? like(node.name, extra, "in the file") : ""));
     }
   }
-  missing.advice = naming_advice(missing_nodes, store);
+  missing.advice = naming_advice(graph, store);
   for (const std::string& name : extra)
     surplus.add({}, name + (surplus.count < kListed ? like(name, missing_names, "that is missing") : ""));
 

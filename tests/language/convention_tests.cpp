@@ -47,11 +47,11 @@ TEST_CASE("keras") {
             "@stem.bn.gamma, @stem.bn.beta, @stem.bn.moving_mean, @stem.bn.moving_variance) {eps=0.001}"));
   CHECK(has(graph, "{negative_slope=0.3}"));
   CHECK(has(graph, "{kernel=2, padding=same_upper}"));
-  CHECK(has(graph, "layer_norm(%4, @ln.gamma, @ln.beta) {eps=0.001}"));
+  CHECK(has(graph, "layer_norm(%9, @ln.gamma, @ln.beta) {eps=0.001}"));
   CHECK_FALSE(has(graph, "approximate"));
   CHECK(has(graph, "{kernel=2, count_include_pad=false}"));
   CHECK(has(graph, "{order=hwc}"));
-  CHECK(has(graph, "@fc.kernel = weight {shape=[10, 32], role=kernel, stored=io}"));
+  CHECK(has(graph, "@fc.kernel = weight {shape=[10, 8], role=kernel, stored=io}"));
   CHECK(has(graph, "%map = output(%14) {layout=nhwc}"));
   CHECK(has(graph, "%logits = output(%fc) :"));
 }
