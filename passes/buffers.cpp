@@ -55,11 +55,12 @@ class BufferAssignment {
   }
 
   // The buffer that step i may write its result over: one whose last use is a read of just the elements that
-  // the result replaces. A convolution reads its x, and pooling, softmax and reorder their operand, elsewhere
-  // too.
+  // the result replaces. A convolution reads its x (or products, of another shape), and pooling, softmax and
+  // reorder their operand, elsewhere too.
   std::optional<int> overwritable(int i) const {
     const DraftStep& draft = steps_[at(i)];
-    const bool conv = std::holds_alternative<ConvKernel>(draft.step.kernel);
+    const bool conv = std::holds_alternative<ConvKernel>(draft.step.kernel) ||
+                      std::holds_alternative<WinogradKernel>(draft.step.kernel);
     if (!conv && !std::holds_alternative<PointwiseKernel>(draft.step.kernel)) return std::nullopt;
     const BufferLife& out = lives_[at(draft.output_buffer)];
     if (!in_workspace(draft.output_buffer) || out.first != i) return std::nullopt;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "passes/tiling.h"
+#include "passes/winograd.h"
 
 namespace cardinal {
 
@@ -23,6 +24,11 @@ constexpr double kExposed = 0.1;
 // Each further distinct tile function costs this share: instruction cache and code size. An estimate.
 constexpr double kVariantPenalty = 0.002;
 constexpr int64_t kWidestPanel = 8;
+// Cycles of a Winograd transform for each vector read or written. Measured on Zen 4: 2 to 4, the more the
+// less of the tensors is found in L2.
+constexpr double kWinogradCycles = 2.5;
+// What a step costs beyond its work: starting it on every thread and waiting for the last. An estimate.
+constexpr double kStepMicroseconds = 0.5;
 // LLVM starts to spill in loop bodies of about 350 instructions, which costs up to a third; unrolling stays
 // well below.
 constexpr int64_t kSpillingInstructions = 350;
@@ -181,6 +187,20 @@ bool wants(const StepOverride& wanted, ConvAlgorithm algorithm) {
   return !wanted.algorithm || *wanted.algorithm == algorithm;
 }
 
+double winograd_side_microseconds(const ConvProblem& p, const Target& t, WinogradKernel::Side side,
+                                  int outputs) {
+  const bool input = side == WinogradKernel::Side::input;
+  const ConvShape& s = p.shape;
+  const Shape tiles = input ? winograd_input(s, outputs) : winograd_products(s, outputs);
+  const double elements = static_cast<double>(winograd_elements(outputs));
+  const double pixels = input ? elements : outputs * outputs * (1 + 0.5 * p.epilogue_operands);
+  const double vectors = static_cast<double>(tiles.elements()) / elements / t.vector_lanes;
+  const double cycles = kWinogradCycles * (elements + pixels) + kTileCycles;
+  const double bytes = static_cast<double>(tiles.elements()) * 4;
+  const double traffic = bytes <= static_cast<double>(t.l2_bytes) / 2 ? 0 : bytes / kL3BytesPerCycle;
+  return (vectors * cycles + traffic) / (t.ghz * 1e3);
+}
+
 }  // namespace
 
 bool lanes_possible(const ConvShape& s) {
@@ -233,6 +253,25 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
   return choices;
 }
 
+std::vector<ConvChoice> winograd_choices(const ConvProblem& p, const Target& t, const StepOverride& wanted) {
+  std::vector<ConvChoice> choices;
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4}) {
+    if (!wants(wanted, algorithm) || !winograd_possible(p.shape)) continue;
+    const int outputs = winograd_outputs(algorithm);
+    StepOverride products = wanted;
+    products.algorithm = ConvAlgorithm::direct;
+    const std::vector<ConvChoice> tiles =
+        conv_choices({winograd_product_shape(p.shape, outputs), 0, p.network_weights}, t, products);
+    if (tiles.empty()) continue;
+    ConvChoice& choice = choices.emplace_back(tiles[0]);
+    choice.algorithm = algorithm;
+    choice.input_us = winograd_side_microseconds(p, t, WinogradKernel::Side::input, outputs);
+    choice.output_us = winograd_side_microseconds(p, t, WinogradKernel::Side::output, outputs);
+    choice.microseconds += choice.input_us + choice.output_us + 2 * kStepMicroseconds;
+  }
+  return choices;
+}
+
 std::string why_no_choice(const ConvShape& s, const Target& t, const StepOverride& wanted) {
   const bool lanes = wanted.algorithm == ConvAlgorithm::lanes;
   if (lanes && !lanes_possible(s))
@@ -240,6 +279,11 @@ std::string why_no_choice(const ConvShape& s, const Target& t, const StepOverrid
         "algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; here {} of {} in and {} "
         "out",
         s.groups, s.ic / s.groups, s.oc / s.groups);
+  if (wanted.algorithm && winograd_outputs(*wanted.algorithm) && !winograd_possible(s))
+    return fmt::format(
+        "algorithm={} needs a 3x3 kernel with stride and dilation 1, groups of whole blocks of 16 channels, "
+        "and an output of at least 2x2",
+        to_string(*wanted.algorithm));
   const int64_t panel = wanted.panel.value_or(1);
   if (lanes && panel != 1) return fmt::format("algorithm=lanes has panel=1, not {}", panel);
   if (!panel_allowed(s, panel)) {

@@ -30,13 +30,11 @@ std::vector<Word> split_line(std::string_view line, uint32_t file, uint32_t numb
 // "" or what is wrong with the setting.
 std::string apply_setting(std::string_view key, std::string_view value, StepOverride& step) {
   if (key == "algorithm") {
-    if (value == "direct")
-      step.algorithm = ConvAlgorithm::direct;
-    else if (value == "lanes")
-      step.algorithm = ConvAlgorithm::lanes;
-    else
-      return fmt::format("unknown algorithm '{}'; use direct or lanes", value);
-    return {};
+    for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2,
+                                    ConvAlgorithm::winograd_f4})
+      if (value == to_string(algorithm)) step.algorithm = algorithm;
+    if (step.algorithm) return {};
+    return fmt::format("unknown algorithm '{}'; use direct, lanes, winograd_f2 or winograd_f4", value);
   }
   std::optional<int>* field = key == "pixels"     ? &step.pixels
                               : key == "panel"    ? &step.panel

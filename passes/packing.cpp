@@ -7,6 +7,7 @@
 
 #include "ir/interpreter.h"
 #include "passes/planner.h"
+#include "passes/winograd.h"
 
 namespace cardinal {
 
@@ -41,7 +42,7 @@ int64_t packed_floats(const Step& step, Packing packing) {
   if (packing == Packing::channel_vector) return blocks * kChannelBlock;
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   const ConvShape& s = kernel.shape;
-  if (packing == Packing::conv_panels) return panels_floats(kernel);
+  if (packing != Packing::conv_lanes) return panels_floats(kernel);
   return blocks * s.kh * s.kw * (s.ic / s.groups) * kChannelBlock;
 }
 
@@ -96,7 +97,16 @@ void pack(const Step& step, Packing packing, const Tensor& constant, std::span<f
     return;
   }
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
-  packing == Packing::conv_panels ? pack_panels(kernel, constant, out) : pack_lanes(kernel, constant, out);
+  switch (packing) {
+    case Packing::conv_lanes:
+      return pack_lanes(kernel, constant, out);
+    case Packing::winograd_f2:
+      return pack_panels(kernel, winograd_kernel(constant, 2), out);
+    case Packing::winograd_f4:
+      return pack_panels(kernel, winograd_kernel(constant, 4), out);
+    default:
+      return pack_panels(kernel, constant, out);
+  }
 }
 
 // What the packed bytes depend on. Panels of one constant differ with the panel and with the blocks they

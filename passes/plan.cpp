@@ -2,6 +2,20 @@
 
 namespace cardinal {
 
+std::string_view to_string(ConvAlgorithm algorithm) {
+  switch (algorithm) {
+    case ConvAlgorithm::direct:
+      return "direct";
+    case ConvAlgorithm::lanes:
+      return "lanes";
+    case ConvAlgorithm::winograd_f2:
+      return "winograd_f2";
+    case ConvAlgorithm::winograd_f4:
+      break;
+  }
+  return "winograd_f4";
+}
+
 View make_view(Space space, int index, int64_t offset, const Shape& shape, Layout layout) {
   View view{space, index, offset, shape};
   const int64_t c = shape.c(), h = shape.h(), w = shape.w();

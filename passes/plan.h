@@ -49,6 +49,8 @@ enum class Packing : uint8_t {
   channel_vector,  // [blocks * 16], zero beyond C: bias, scale, shift
   conv_panels,     // see ConvKernel, algorithm direct
   conv_lanes,      // see ConvKernel, algorithm lanes
+  winograd_f2,     // conv_panels of a 3x3 kernel transformed for tiles of 2x2 outputs; see winograd.h
+  winograd_f4,     // the same for tiles of 4x4 outputs
 };
 struct PackedWeight {
   NodeId constant{};  // the constant node it is made of
@@ -87,7 +89,11 @@ struct ConvShape {
 //   [0, w). x has vector channels.
 //
 //   Weights: [block][kh][k][kw][16]. Tile: `pixels` x 1 block. Units as for direct with p = block.
-enum class ConvAlgorithm : uint8_t { direct, lanes };
+//
+// winograd_f2, winograd_f4: three steps, a WinogradKernel on either side of a direct convolution; no
+//   ConvKernel has them.
+enum class ConvAlgorithm : uint8_t { direct, lanes, winograd_f2, winograd_f4 };
+std::string_view to_string(ConvAlgorithm);
 
 // Rows of output pixels are cut into tiles; taps that fall into the padding are left out, not computed. A
 // tile's valid horizontal taps are known when it is planned, the valid vertical ones are a range computed per
@@ -116,6 +122,22 @@ struct ConvKernel {
   // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.
   // x may have any strides. The epilogue's operands and the output have vector channels; an operand that is
   // broadcast over the image has h = w = 1 and stride_h = stride_w = 0.
+};
+
+// One side of a Winograd convolution with tiles of `outputs` x `outputs` (winograd.h). Element e of the
+// transformed tile (ty, tx), row by row, is pixel (ty, tx) of channels [e * C, (e + 1) * C) of a tensor whose
+// C is whole blocks. Every view has vector channels.
+//
+// input: transforms x, zeros around it. inputs[0] is x, the output the transformed tensor.
+//   Units: (block * n + image) * tile rows + row, of x.
+// output: transforms products back and finishes them. inputs[0] is the transformed tensor, the rest the
+//   epilogue's operands; weights[0] the bias if any. Units as for input, of the output.
+struct WinogradKernel {
+  enum class Side : uint8_t { input, output } side = Side::input;
+  ConvShape shape;  // of the convolution
+  int outputs = 2;
+  bool has_bias = false;  // output only, as is the epilogue
+  Epilogue epilogue;
 };
 
 // Every view has vector channels.
@@ -173,8 +195,9 @@ struct ResponseNormKernel {
   double alpha = 0, beta = 0, k = 0;
 };
 
-using Kernel = std::variant<ConvKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                            AdaptivePoolKernel, SoftmaxKernel, LayerNormKernel, ResponseNormKernel>;
+using Kernel =
+    std::variant<ConvKernel, WinogradKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
+                 AdaptivePoolKernel, SoftmaxKernel, LayerNormKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 
@@ -187,6 +210,8 @@ struct Candidate {
 struct Step {
   NodeId node{};     // whose value the step produces (in the graph the plan was made from)
   std::string name;  // its source name, for people
+  // Makes what a later step of the node needs, not its value or a part of it.
+  bool intermediate = false;
   Kernel kernel;
   std::vector<View> inputs;
   View output;
@@ -195,7 +220,9 @@ struct Step {
   double flops = 0;  // of direct convolution
   int64_t bytes = 0;
   double predicted_us = 0;
-  std::vector<Candidate> candidates;  // best first; the first is the one chosen
+  // Best first; the first is the one chosen. Of Winograd's three steps the products have them, and theirs are
+  // the times of all three.
+  std::vector<Candidate> candidates;
 };
 
 struct Plan {

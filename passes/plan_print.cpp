@@ -19,6 +19,11 @@ std::string name_of(const ConvKernel& k) {
   return fmt::format("conv_lanes{}_{}", k.shape.ic / k.shape.groups, k.pixels);
 }
 
+std::string name_of(const WinogradKernel& k) {
+  return fmt::format("winograd_f{}_{}", k.outputs,
+                     k.side == WinogradKernel::Side::input ? "input" : "output");
+}
+
 std::string name_of(const PoolKernel& k) {
   if (k.mode == PoolKernel::Mode::global_average) return "global_avg_pool";
   return k.mode == PoolKernel::Mode::max ? "max_pool" : "avg_pool";
@@ -102,6 +107,7 @@ std::string describe_conv(const ConvKernel& k) {
 std::string details(const Kernel& kernel) {
   return std::visit(
       Overloaded{[](const ConvKernel& k) { return describe_conv(k); },
+                 [](const WinogradKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
                  [](const PoolKernel& k) {
                    return k.tiles.empty()
                               ? std::string()

@@ -14,6 +14,7 @@
 #include "passes/placement.h"
 #include "passes/plan_checks.h"
 #include "passes/tiling.h"
+#include "passes/winograd.h"
 
 namespace cardinal {
 
@@ -83,10 +84,18 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
 }
 
 std::string describe(const ConvChoice& c) {
-  return c.algorithm == ConvAlgorithm::direct
-             ? fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll)
-             : fmt::format("lanes {}", c.pixels);
+  if (c.algorithm == ConvAlgorithm::lanes) return fmt::format("lanes {}", c.pixels);
+  if (winograd_outputs(c.algorithm))
+    return fmt::format("{} {}x{}", to_string(c.algorithm), c.pixels, c.panel);
+  return fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll);
 }
+
+int64_t conv_units(const ConvKernel& kernel) {
+  const int64_t panels = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
+  return panels * kernel.shape.n * row_count(kernel.shape) * static_cast<int64_t>(kernel.tiles.size());
+}
+
+bool has_bias(const Node& node) { return node.is<Conv>() ? node.as<Conv>()->bias : node.as<Linear>()->bias; }
 
 class Planner {
  public:
@@ -125,6 +134,21 @@ class Planner {
     return floats * 4;
   }
 
+  ConvProblem problem_of(NodeId id, int64_t weights) const {
+    const Epilogue* epilogue = epilogue_of(node(id).op);
+    return {shape_of_conv(graph_, id), epilogue ? epilogue_operands(*epilogue) : 0, weights};
+  }
+
+  std::vector<ConvChoice> choices(const ConvProblem& problem, const StepOverride& wanted) const {
+    std::vector<ConvChoice> all = conv_choices(problem, target_, wanted);
+    if (options_.winograd || wanted.algorithm)
+      for (const ConvChoice& choice : winograd_choices(problem, target_, wanted)) all.push_back(choice);
+    std::stable_sort(all.begin(), all.end(), [](const ConvChoice& a, const ConvChoice& b) {
+      return a.microseconds < b.microseconds;
+    });
+    return all;
+  }
+
   Diagnostics choose_kernels() {
     Diagnostics errors;
     std::map<std::string, StepOverride> unused = options_.overrides;
@@ -134,10 +158,8 @@ class Planner {
       const auto entry = options_.overrides.find(step_name(id));
       const StepOverride wanted = entry == options_.overrides.end() ? StepOverride{} : entry->second;
       unused.erase(step_name(id));
-      const Epilogue* epilogue = epilogue_of(node(id).op);
-      const ConvProblem problem{shape_of_conv(graph_, id), epilogue ? epilogue_operands(*epilogue) : 0,
-                                weights};
-      choices_[index(id)] = conv_choices(problem, target_, wanted);
+      const ConvProblem problem = problem_of(id, weights);
+      choices_[index(id)] = choices(problem, wanted);
       if (choices_[index(id)].empty())
         errors.error(wanted.where,
                      fmt::format("{}: {}", step_name(id), why_no_choice(problem.shape, target_, wanted)));
@@ -205,19 +227,31 @@ class Planner {
     if (suits(at(id).view, access)) return at(id);
     Location& copy = blocked_[index(id)];
     if (copy.buffer < 0) {
-      const Shape& shape = node(id).type.shape;
-      placement_.buffers.push_back({Space::workspace, 0, view_elements(shape, Layout::nchw16c)});
-      copy = {static_cast<int>(placement_.buffers.size()) - 1,
-              make_view(Space::workspace, 0, 0, shape, Layout::nchw16c)};
+      copy = new_value(node(id).type.shape);
       reorder(at(id), copy, id, step_name(id) + ".blocked");
     }
     return copy;
   }
 
-  void read(DraftStep& draft, NodeId id, Access access) {
-    const Location source = readable(id, access);
+  // Room in the workspace for a tensor that is no node's value.
+  Location new_value(const Shape& shape) {
+    placement_.buffers.push_back({Space::workspace, 0, view_elements(shape, Layout::nchw16c)});
+    return {static_cast<int>(placement_.buffers.size()) - 1,
+            make_view(Space::workspace, 0, 0, shape, Layout::nchw16c)};
+  }
+
+  void read(DraftStep& draft, NodeId id, Access access) { read(draft, readable(id, access)); }
+
+  static void read(DraftStep& draft, const Location& source) {
     draft.step.inputs.push_back(source.view);
     draft.input_buffers.push_back(source.buffer);
+  }
+
+  static void write_intermediate(DraftStep& draft, const Location& target, std::string_view suffix) {
+    draft.step.name += suffix;
+    draft.step.intermediate = true;
+    draft.step.output = target.view;
+    draft.output_buffer = target.buffer;
   }
 
   // The operands of an epilogue, the last of the node's. Those of one pixel are broadcast over the
@@ -280,10 +314,11 @@ class Planner {
 
   void lower_conv(NodeId id) {
     const Node& n = node(id);
-    const std::vector<ConvChoice>& choices = choices_[index(id)];
+    const ConvChoice& choice = choices_[index(id)][0];
+    if (winograd_outputs(choice.algorithm)) return lower_winograd(id, choice);
     const ConvShape shape = shape_of_conv(graph_, id);
-    ConvKernel kernel = conv_kernel(shape, choices[0]);
-    kernel.has_bias = n.is<Conv>() ? n.as<Conv>()->bias : n.as<Linear>()->bias;
+    ConvKernel kernel = conv_kernel(shape, choice);
+    kernel.has_bias = has_bias(n);
     kernel.epilogue = *epilogue_of(n.op);
     const bool direct = kernel.algorithm == ConvAlgorithm::direct;
     DraftStep draft = new_step(id, kernel);
@@ -295,11 +330,69 @@ class Planner {
     }
     draft.step.weights.push_back({n.operands[1], direct ? Packing::conv_panels : Packing::conv_lanes});
     if (kernel.has_bias) draft.step.weights.push_back({n.operands[2], Packing::channel_vector});
-    const int64_t panels = ceil_div(ceil_div(shape.oc, kChannelBlock), kernel.panel);
-    draft.step.units = panels * shape.n * row_count(shape) * static_cast<int64_t>(kernel.tiles.size());
-    draft.step.predicted_us = choices[0].microseconds;
-    for (const ConvChoice& c : choices) draft.step.candidates.push_back({describe(c), c.microseconds});
+    draft.step.units = conv_units(kernel);
+    draft.step.predicted_us = choice.microseconds;
+    draft.step.candidates = candidates(id);
     finish_step(std::move(draft));
+  }
+
+  std::vector<Candidate> candidates(NodeId id) const {
+    std::vector<Candidate> list;
+    for (const ConvChoice& c : choices_[index(id)]) list.push_back({describe(c), c.microseconds});
+    return list;
+  }
+
+  // Transforms x, multiplies, transforms back: through two tensors that only these steps know.
+  void lower_winograd(NodeId id, const ConvChoice& choice) {
+    const int outputs = winograd_outputs(choice.algorithm);
+    const ConvShape shape = shape_of_conv(graph_, id);
+    const Location tiles = new_value(winograd_input(shape, outputs));
+    const Location products = new_value(winograd_products(shape, outputs));
+
+    DraftStep input = new_step(id, WinogradKernel{WinogradKernel::Side::input, shape, outputs});
+    read(input, node(id).operands[0], Access::vector_channels);
+    write_intermediate(input, tiles, ".winograd_input");
+    finish_winograd_side(std::move(input), shape.ic, choice.input_us);
+
+    ConvChoice product_choice = choice;
+    product_choice.algorithm = ConvAlgorithm::direct;
+    const ConvKernel kernel = conv_kernel(winograd_product_shape(shape, outputs), product_choice);
+    DraftStep multiply = new_step(id, kernel);
+    read(multiply, tiles);
+    write_intermediate(multiply, products, ".winograd_products");
+    const Packing packing = outputs == 2 ? Packing::winograd_f2 : Packing::winograd_f4;
+    multiply.step.weights.push_back({node(id).operands[1], packing});
+    multiply.step.units = conv_units(kernel);
+    multiply.step.predicted_us = choice.microseconds - choice.input_us - choice.output_us;
+    multiply.step.candidates = candidates(id);
+    finish_step(std::move(multiply));
+
+    lower_winograd_output(id, choice, products);
+  }
+
+  void lower_winograd_output(NodeId id, const ConvChoice& choice, const Location& products) {
+    const Node& n = node(id);
+    const ConvShape shape = shape_of_conv(graph_, id);
+    const WinogradKernel kernel{WinogradKernel::Side::output, shape, winograd_outputs(choice.algorithm),
+                                has_bias(n), *epilogue_of(n.op)};
+    DraftStep output = new_step(id, kernel);
+    read(output, products);
+    read_epilogue(output, id, kernel.epilogue);
+    if (kernel.has_bias) output.step.weights.push_back({n.operands[2], Packing::channel_vector});
+    finish_winograd_side(std::move(output), shape.oc, choice.output_us);
+  }
+
+  // The flops are those of the products.
+  void finish_winograd_side(DraftStep draft, int64_t channels, double microseconds) {
+    Step& step = draft.step;
+    const int outputs = std::get<WinogradKernel>(step.kernel).outputs;
+    const ConvShape& shape = std::get<WinogradKernel>(step.kernel).shape;
+    step.units = ceil_div(channels, kChannelBlock) * shape.n * ceil_div(shape.oh, outputs);
+    step.flops = 0;
+    step.bytes = step.output.shape.elements() * 4;
+    for (const View& input : step.inputs) step.bytes += input.shape.elements() * 4;
+    step.predicted_us = microseconds;
+    drafts_.push_back(std::move(draft));
   }
 
   void lower_pool(NodeId id) {

@@ -18,6 +18,7 @@ struct StepOverride {
 
 struct PlanOptions {
   std::map<std::string, StepOverride> overrides;  // by step name
+  bool winograd = true;  // whether Winograd convolutions may be chosen without being asked for by name
 };
 
 // One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.

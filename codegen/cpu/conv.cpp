@@ -22,19 +22,9 @@ bool masked(const Step& step) {
 void store_tile(Emitter& e, const ConvTile& tile, const Values& acc, int first_lane) {
   for (int i = 0; i < tile.variant.pixels; ++i)
     for (int j = 0; j < tile.panel.blocks; ++j) {
-      llvm::Value* value = acc[static_cast<size_t>(i * tile.panel.blocks + j)];
-      int width = static_cast<int>(llvm::cast<llvm::FixedVectorType>(value->getType())->getNumElements());
-      auto address = [&](const View& view, llvm::Value* base) {
-        return e.element(block_address(e, view, base, {.block = j, .w = i}), first_lane * view.stride_c);
-      };
-      auto operand = [&](int index) {
-        const View& view = tile.step.inputs[static_cast<size_t>(index + 1)];
-        llvm::Value* at = address(view, tile.operands[static_cast<size_t>(index)]);
-        return e.load_block(view, at, tile.lanes(view, j) - first_lane, width);
-      };
-      value = emit_epilogue(e, tile.kernel.epilogue, value, operand);
-      const View& view = tile.step.output;
-      e.store_block(view, value, address(view, tile.out), tile.lanes(view, j) - first_lane);
+      const Destination to{tile.step, tile.kernel.epilogue, tile.out, tile.operands, tile.is_last_block(j)};
+      store_result(e, to, acc[static_cast<size_t>(i * tile.panel.blocks + j)], {.block = j, .w = i},
+                   first_lane);
     }
 }
 

@@ -53,9 +53,10 @@ struct ConvTile {
   Values operands;
   RowRange rows;
   const View& x_view() const { return step.inputs[0]; }
+  bool is_last_block(int j) const { return panel.last && j == panel.blocks - 1; }
   // Lanes that exist of block `j` of the panel in one of the step's views.
   int lanes(const View& view, int j) const {
-    return panel.last && j == panel.blocks - 1 ? last_block_lanes(view) : static_cast<int>(kChannelBlock);
+    return is_last_block(j) ? last_block_lanes(view) : static_cast<int>(kChannelBlock);
   }
 };
 

@@ -175,4 +175,22 @@ llvm::Value* emit_epilogue(Emitter& e, const Epilogue& epilogue, llvm::Value* va
   return value;
 }
 
+void store_result(Emitter& e, const Destination& to, llvm::Value* value, const BlockIndex& at,
+                  int first_lane) {
+  int width = static_cast<int>(llvm::cast<llvm::FixedVectorType>(value->getType())->getNumElements());
+  auto address = [&](const View& view, llvm::Value* base) {
+    return e.element(block_address(e, view, base, at), first_lane * view.stride_c);
+  };
+  auto lanes = [&](const View& view) {
+    return (to.is_last_block ? last_block_lanes(view) : static_cast<int>(kChannelBlock)) - first_lane;
+  };
+  auto operand = [&](int index) {
+    const View& view = to.step.inputs[static_cast<size_t>(index + 1)];
+    return e.load_block(view, address(view, to.operands[static_cast<size_t>(index)]), lanes(view), width);
+  };
+  value = emit_epilogue(e, to.epilogue, value, operand);
+  const View& view = to.step.output;
+  e.store_block(view, value, address(view, to.out), lanes(view));
+}
+
 }  // namespace cardinal

@@ -20,4 +20,17 @@ llvm::Value* emit_activation(Emitter&, const Activation&, llvm::Value* x);
 llvm::Value* emit_epilogue(Emitter&, const Epilogue&, llvm::Value* value,
                            llvm::function_ref<llvm::Value*(int i)> operand);
 
+// Where results of a step go: `out` and the epilogue's operands point at block 0 of their views.
+struct Destination {
+  const Step& step;
+  const Epilogue& epilogue;
+  llvm::Value* out;
+  llvm::ArrayRef<llvm::Value*> operands;
+  bool is_last_block =
+      false;  // of the tensor's: lanes beyond its last channel are masked where there are none
+};
+// Applies the epilogue to a result and stores it in block `at`. It is a whole block, or a narrower vector
+// starting at lane `first_lane` of the block.
+void store_result(Emitter&, const Destination&, llvm::Value* value, const BlockIndex& at, int first_lane = 0);
+
 }  // namespace cardinal

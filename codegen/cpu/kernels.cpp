@@ -26,6 +26,7 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
       else
         emit_conv_lanes(e, step, kernel, arguments);
     }
+    void operator()(const WinogradKernel& kernel) const { emit_winograd(e, step, kernel, arguments); }
     void operator()(const PoolKernel& kernel) const { emit_pool(e, step, kernel, arguments); }
     void operator()(const PointwiseKernel& kernel) const { emit_pointwise(e, step, kernel, arguments); }
     void operator()(const ReorderKernel& kernel) const { emit_reorder(e, step, kernel, arguments); }
@@ -77,6 +78,11 @@ std::string key(const ConvKernel& k) {
   return fmt::format("conv {} a{} c{} {} {} {} tiles{} reduce {} first {} bias {} epilogue{}", key(k.shape),
                      static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.panel, k.k_unroll, key(k.tiles),
                      k.reduce_blocks, fmt::join(k.first_block, ","), k.has_bias, key(k.epilogue));
+}
+
+std::string key(const WinogradKernel& k) {
+  return fmt::format("winograd {} s{} f{} bias {} epilogue{}", key(k.shape), static_cast<int>(k.side),
+                     k.outputs, k.has_bias, key(k.epilogue));
 }
 
 std::string key(const PoolKernel& k) {

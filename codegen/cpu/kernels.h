@@ -29,6 +29,7 @@ struct KernelArguments {
 // name it may use as the prefix for functions of its own, and leaves it where `ret void` is to be.
 void emit_conv_direct(Emitter&, const Step&, const ConvKernel&, const KernelArguments&);
 void emit_conv_lanes(Emitter&, const Step&, const ConvKernel&, const KernelArguments&);
+void emit_winograd(Emitter&, const Step&, const WinogradKernel&, const KernelArguments&);
 void emit_pool(Emitter&, const Step&, const PoolKernel&, const KernelArguments&);
 void emit_pointwise(Emitter&, const Step&, const PointwiseKernel&, const KernelArguments&);
 void emit_reorder(Emitter&, const Step&, const ReorderKernel&, const KernelArguments&);

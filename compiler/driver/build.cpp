@@ -15,14 +15,18 @@ namespace cardinal::driver {
 
 namespace {
 
-Result<PlanOptions> plan_options(SourceMap& sources, const std::string& path) {
-  if (path.empty()) return PlanOptions{};
+Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
+  PlanOptions options;
+  options.winograd = args.winograd;
+  const std::string& path = args.plan;
+  if (path.empty()) return options;
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return file.take_error();
   std::string text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
   auto overrides = read_overrides(sources, path, std::move(text));
   if (!overrides) return overrides.take_error();
-  return PlanOptions{*std::move(overrides)};
+  options.overrides = *std::move(overrides);
+  return options;
 }
 
 }  // namespace
@@ -36,10 +40,10 @@ Status check_pass_name(std::string_view name, std::initializer_list<std::string_
 }
 
 Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOptions& options) {
-  Result<Target> target = resolve_target(options.target);
+  Result<Target> target = resolve_target(options.target.target);
   if (!target) return target.take_error();
-  Result<PlanOptions> overrides = plan_options(sources, options.plan_file);
-  if (!overrides) return overrides.take_error();
+  Result<PlanOptions> planning = plan_options(sources, options.target);
+  if (!planning) return planning.take_error();
 
   Progress progress("optimising and planning");
   auto wants = [&options](std::string_view stage) { return options.wants && options.wants(stage); };
@@ -49,7 +53,7 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   };
   Result<Graph> graph = run_pipeline(source, passes);
   if (!graph) return graph.take_error();
-  Result<Plan> plan = make_plan(*graph, *target, *overrides);
+  Result<Plan> plan = make_plan(*graph, *target, *planning);
   if (!plan) return plan.take_error();
   if (wants(kPlanPass)) options.dump(kPlanPass, print(*plan, *graph, true));
   return Build{*std::move(graph), *std::move(plan)};

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "compiler/driver/verbs.h"
 #include "ir/weights.h"
 #include "passes/planner.h"
 
@@ -17,8 +18,7 @@ inline constexpr std::string_view kSourcePass = "source", kPlanPass = "plan";
 Status check_pass_name(std::string_view name, std::initializer_list<std::string_view> others);
 
 struct BuildOptions {
-  std::string target = "native";
-  std::string plan_file;  // of overrides, or ""
+  TargetArgs target;
   // Called with the name and text of every stage that `wants` (by default none).
   std::function<bool(std::string_view stage)> wants;
   std::function<void(std::string_view stage, const std::string& text)> dump;

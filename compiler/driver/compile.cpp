@@ -66,7 +66,7 @@ class Dumps {
 
 // The files that no output may replace: the source with all that it imports, the weights, the plan.
 std::vector<std::string> files_read(const CompileArgs& args, const SourceMap& sources) {
-  std::vector<std::string> files{args.source.path, args.weights, args.plan};
+  std::vector<std::string> files{args.source.path, args.weights, args.target.plan};
   for (uint32_t file = 1; file <= sources.count(); ++file) files.emplace_back(sources.path(file));
   return files;
 }
@@ -221,7 +221,7 @@ int compile(const CompileArgs& args) {
   }
 
   Dumps dumps(args);
-  BuildOptions options{args.target, args.plan, [&](std::string_view stage) { return dumps.wants(stage); },
+  BuildOptions options{args.target, [&](std::string_view stage) { return dumps.wants(stage); },
                        [&](std::string_view stage, const std::string& text) { dumps.add(stage, text); }};
   Result<Build> build = build_plan(sources, *source, options);
   if (!build) return fail(build.error(), sources);

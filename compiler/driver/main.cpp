@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <functional>
+#include <map>
 #include <new>
 
 #include "compiler/driver/report.h"
@@ -54,10 +55,15 @@ void add_source_options(CLI::App* sub, SourceArgs& args) {
       ->allow_extra_args(false);
 }
 
-void add_target_options(CLI::App* sub, std::string& target, std::string& plan) {
-  sub->add_option("--target", target, "native, x86-64-v3, x86-64-v4 or an LLVM CPU name")
+void add_target_options(CLI::App* sub, TargetArgs& args) {
+  sub->add_option("--target", args.target, "native, x86-64-v3, x86-64-v4 or an LLVM CPU name")
       ->capture_default_str();
-  sub->add_option("--plan", plan, "file that overrides choices of the planner, a line for each step");
+  sub->add_option("--plan", args.plan, "file that overrides choices of the planner, a line for each step");
+  sub->add_option("--winograd", args.winograd,
+                  "on or off: whether 3x3 convolutions may be computed by Winograd's algorithm, faster and "
+                  "less exact")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
+      ->default_str("on");
 }
 
 void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
@@ -65,7 +71,7 @@ void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
   add_source_options(sub, args.source);
   sub->add_option("--weights", args.weights, "a .safetensors or .npz file, or random:SEED");
   sub->add_option("-o,--output", args.output, "where to write; NETWORK.so by default, - is standard output");
-  add_target_options(sub, args.target, args.plan);
+  add_target_options(sub, args.target);
   sub->add_option("--emit", args.emit, "what to write, several with commas; so,header by default")
       ->allow_extra_args(false)
       ->delimiter(',')
@@ -119,7 +125,7 @@ void add_verify(CLI::App& app, VerifyArgs& args, Action& action) {
                action, verify);
   add_source_options(sub, args.source);
   sub->add_option("--weights", args.weights, "a .safetensors or .npz file, or random:SEED")->required();
-  add_target_options(sub, args.target, args.plan);
+  add_target_options(sub, args.target);
   sub->add_option("--seed", args.seed, "of the random inputs");
   sub->add_option("--tolerance", args.tolerance, "largest difference, relative to a layer's largest value")
       ->capture_default_str()

@@ -15,13 +15,19 @@ struct SourceArgs {
   std::vector<std::string> settings;  // KEY=VALUE
 };
 
+// What to compile for, and how.
+struct TargetArgs {
+  std::string target = "native";
+  std::string plan;      // file of overrides, or ""
+  bool winograd = true;  // see PlanOptions
+};
+
 struct CompileArgs {
   SourceArgs source;
   std::string weights;  // FILE or random:SEED
   std::string output;   // "": named after the network, in the current directory
-  std::string target = "native";
+  TargetArgs target;
   std::vector<std::string> emit;  // names from emit_names(); "": a shared object and its header
-  std::string plan;               // file of overrides, or ""
   std::string print_after;        // a pass, "source", "plan", "all" or ""
   std::string dump_dir;
   bool weights_file = false;  // keep the weights beside the shared object
@@ -67,8 +73,7 @@ int bench(const BenchArgs& args);
 struct VerifyArgs {
   SourceArgs source;
   std::string weights;
-  std::string target = "native";
-  std::string plan;
+  TargetArgs target;
   uint64_t seed = 0;        // of the inputs
   double tolerance = 1e-4;  // of the largest value of a layer
 };

@@ -134,12 +134,13 @@ const float* base_of(const View& view, const StepRunner& runner) {
 }
 
 // By step: where its node's whole value lies once it has run; null after a step that makes only a part of it,
-// such as one part of a concat, which a later step completes.
+// such as one part of a concat, which a later step completes, or something else on the way.
 std::vector<const View*> completed_views(const Plan& plan, const Graph& graph) {
   std::vector<const View*> views(plan.steps.size());
   std::vector<bool> completed(graph.size());
   for (size_t i = plan.steps.size(); i-- > 0;) {
     const Step& step = plan.steps[i];
+    if (step.intermediate) continue;
     if (step.output.shape == graph[step.node].type.shape) {
       views[i] = &step.output;
     } else if (!completed[index(step.node)]) {
@@ -229,7 +230,7 @@ int verify(const VerifyArgs& args) {
     return fail(fits.error());
   Result<std::unique_ptr<WeightStore>> weights = open_weights(args.weights, *source);
   if (!weights) return fail(weights.error(), sources);
-  Result<Build> build = build_plan(sources, *source, BuildOptions{args.target, args.plan, {}, {}});
+  Result<Build> build = build_plan(sources, *source, BuildOptions{args.target, {}, {}});
   if (!build) return fail(build.error(), sources);
   Progress progress("comparing with the reference interpreter");
   Result<Model> model = compile_and_load(*build, **weights);

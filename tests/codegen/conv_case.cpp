@@ -6,10 +6,12 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <random>
 
 #include "ir/window.h"
 #include "passes/tiling.h"
+#include "tests/support/matrix.h"
 
 namespace cardinal::testing {
 
@@ -69,7 +71,7 @@ std::vector<float> pack_lanes(const ConvShape& s, const Tensor& weight) {
   return packed;
 }
 
-// ---- the step
+// ---- the steps
 
 ConvShape conv_shape(const ConvCase& c, const Shape& out) {
   const Padding pad = resolve_padding(window_of(c.op), c.x.h(), c.x.w());
@@ -82,18 +84,21 @@ ConvShape conv_shape(const ConvCase& c, const Shape& out) {
   return s;
 }
 
-ConvKernel conv_kernel(const ConvCase& c, const Shape& out) {
+ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm algorithm) {
   ConvKernel kernel;
-  kernel.shape = conv_shape(c, out);
-  kernel.algorithm = c.algorithm;
+  kernel.shape = shape;
+  kernel.algorithm = algorithm;
   kernel.collapsed = collapses(kernel.shape);
   kernel.pixels = c.pixels, kernel.panel = c.panel, kernel.k_unroll = c.k_unroll;
   kernel.tiles = balanced_tiles(row_length(kernel.shape), c.pixels);
   InputWindows windows = input_windows(kernel.shape, c.panel);
   kernel.reduce_blocks = windows.reduce_blocks, kernel.first_block = windows.first_block;
-  kernel.has_bias = c.op.bias;
-  kernel.epilogue = c.epilogue;
   return kernel;
+}
+
+int64_t conv_units(const ConvKernel& kernel) {
+  return ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel) * kernel.shape.n *
+         row_count(kernel.shape) * static_cast<int64_t>(kernel.tiles.size());
 }
 
 View place(StepBatch& batch, const Shape& shape, Layout layout, int64_t misalignment) {
@@ -122,6 +127,62 @@ Tensor evaluate(const Conv& op, const Epilogue& epilogue, const std::vector<Tens
   return out;
 }
 
+// Turns the step, complete but for its kernel, its kernel's weights and units, into those that compute it.
+std::vector<Step> one_step(StepBatch& batch, const ConvCase& c, Step step, const Tensor& weight) {
+  ConvKernel kernel = conv_kernel(c, conv_shape(c, step.output.shape), c.algorithm);
+  kernel.has_bias = c.op.bias;
+  kernel.epilogue = c.epilogue;
+  const bool direct = c.algorithm == ConvAlgorithm::direct;
+  step.weights.insert(step.weights.begin(), batch.place_constants(direct ? pack_panels(kernel, weight)
+                                                                         : pack_lanes(kernel.shape, weight)));
+  step.units = conv_units(kernel);
+  step.kernel = kernel;
+  return {std::move(step)};
+}
+
+std::vector<Step> winograd_steps(StepBatch& batch, const ConvCase& c, Step step, const Tensor& weight) {
+  const int outputs = winograd_outputs(c.algorithm);
+  const ConvShape shape = conv_shape(c, step.output.shape);
+  auto units = [&](int64_t channels) {
+    return ceil_div(channels, kChannelBlock) * shape.n * ceil_div(shape.oh, outputs);
+  };
+  Step input, products;
+  input.inputs = {step.inputs[0]};
+  input.output = batch.place(winograd_input(shape, outputs), Layout::nchw16c);
+  input.units = units(shape.ic);
+  input.kernel = WinogradKernel{WinogradKernel::Side::input, shape, outputs};
+
+  const ConvKernel multiply = conv_kernel(c, winograd_product_shape(shape, outputs), ConvAlgorithm::direct);
+  products.inputs = {input.output};
+  products.output = batch.place(winograd_products(shape, outputs), Layout::nchw16c);
+  products.weights = {batch.place_constants(pack_panels(multiply, winograd_kernel(weight, outputs)))};
+  products.units = conv_units(multiply);
+  products.kernel = multiply;
+
+  step.inputs[0] = products.output;
+  step.units = units(shape.oc);
+  step.kernel = WinogradKernel{WinogradKernel::Side::output, shape, outputs, c.op.bias, c.epilogue};
+  return {std::move(input), std::move(products), std::move(step)};
+}
+
+// How much larger Winograd's rounding errors are than the direct sum's. In one dimension an output i is the
+// sum over e of A[i][e] (G g)[e] (B d)[e], whose independent roundings add up to at most
+// sqrt(sum of A[i][e]^2 |G[e]|^2 |B[e]|^2) of |g| |d|; an image has two.
+double winograd_amplification(int outputs) {
+  const WinogradTransform& t = winograd_transform(outputs);
+  auto square = [](const std::vector<double>& row) {
+    return std::inner_product(row.begin(), row.end(), row.begin(), 0.0);
+  };
+  const Matrix input = product(t.input, t.input_parts), output = product(t.output, t.output_parts);
+  double largest = 0;
+  for (const std::vector<double>& row : output) {
+    double sum = 0;
+    for (size_t e = 0; e < row.size(); ++e) sum += row[e] * row[e] * square(t.kernel[e]) * square(input[e]);
+    largest = std::max(largest, sum);
+  }
+  return largest;
+}
+
 // The largest sum of the sizes of all that is added up in an element. Activations are left out: none of them
 // stretches differences by more than 1.5.
 double largest_magnitude(const ConvCase& c, std::vector<Tensor> inputs, Weights weights, const Shape& out) {
@@ -146,8 +207,7 @@ std::string ConvCase::text() const {
       "{}x{} unroll {}, layouts {} {}",
       to_string(x), op.channels, op.kernel.h, op.kernel.w, op.stride.h, op.stride.w, op.dilation.h,
       op.dilation.w, op.padding.top, op.padding.left, op.padding.bottom, op.padding.right, op.groups,
-      algorithm == ConvAlgorithm::direct ? "direct" : "lanes", pixels, panel, k_unroll, to_string(x_layout),
-      to_string(out_layout));
+      to_string(algorithm), pixels, panel, k_unroll, to_string(x_layout), to_string(out_layout));
 }
 
 void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {
@@ -156,7 +216,6 @@ void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {
   const Shape out = std::get<TensorType>(c.op.infer(types)).shape;
 
   Step step;
-  ConvKernel kernel = conv_kernel(c, out);
   step.inputs.push_back(place(batch, c.x, c.x_layout, c.misalignment));
   step.output = place(batch, out, c.out_layout, c.misalignment);
   for (int i = 0; i < epilogue_operands(c.epilogue); ++i) {
@@ -169,25 +228,23 @@ void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {
       step.inputs.push_back(batch.place(out, c.out_layout));
     }
   }
-  step.weights.push_back(batch.place_constants(c.algorithm == ConvAlgorithm::direct
-                                                   ? pack_panels(kernel, weights.kernel)
-                                                   : pack_lanes(kernel.shape, weights.kernel)));
   if (c.op.bias)
     step.weights.push_back(
         batch.place_constants(std::vector<float>(weights.bias.data.begin(), weights.bias.data.end())));
-  step.units = ceil_div(ceil_div(out.c(), kChannelBlock), c.panel) * out.n() * row_count(kernel.shape) *
-               static_cast<int64_t>(kernel.tiles.size());
-  step.kernel = kernel;
 
   std::vector<Tensor> inputs;
   for (const View& view : step.inputs) inputs.push_back(read(batch, view));
   auto expected = std::make_shared<Tensor>(evaluate(c.op, c.epilogue, inputs, weights, out));
   double terms = static_cast<double>(c.x.c() / c.op.groups * c.op.kernel.h * c.op.kernel.w) +
                  static_cast<double>(c.epilogue.size());
-  double tolerance = std::numeric_limits<float>::epsilon() * (4 + 1.5 * std::sqrt(terms)) *
+  const int outputs = winograd_outputs(c.algorithm);
+  double roundings = outputs ? winograd_amplification(outputs) : 4 + 1.5 * std::sqrt(terms);
+  double tolerance = std::numeric_limits<float>::epsilon() * roundings *
                      std::max(1.0, largest_magnitude(c, inputs, weights, out));
-  batch.add(
-      step, [expected](auto n, auto oc, auto h, auto w) { return expected->at(n, oc, h, w); }, tolerance);
+  auto make_steps = outputs ? winograd_steps : one_step;
+  batch.add_chain(
+      make_steps(batch, c, step, weights.kernel),
+      [expected](auto n, auto oc, auto h, auto w) { return expected->at(n, oc, h, w); }, tolerance);
 }
 
 }  // namespace cardinal::testing

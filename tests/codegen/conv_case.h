@@ -1,4 +1,4 @@
-// A convolution step built by hand from its numbers, with the interpreter's result as its reference.
+// A convolution built by hand from its numbers, with the interpreter's result as its reference.
 #pragma once
 
 #include <string>
@@ -21,8 +21,9 @@ struct ConvCase {
   std::string text() const;
 };
 
-// Adds the step to the batch. The tolerance follows from the length of the reduction: n products added up one
-// by one in float are off by about sqrt(n) roundings of the sum of their sizes.
+// Adds the step, or Winograd's three, to the batch. The tolerance follows from the length of the reduction: n
+// products added up one by one in float are off by about sqrt(n) roundings of the sum of their sizes. With
+// Winograd, whose reduction is shorter, it follows from how much its transforms amplify roundings.
 void add_conv(StepBatch&, const ConvCase&, uint32_t seed);
 
 }  // namespace cardinal::testing

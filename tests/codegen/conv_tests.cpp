@@ -152,6 +152,39 @@ TEST_CASE("convolution whose windows lie in the padding") {
   check_cases(cases);
 }
 
+TEST_CASE("Winograd convolution over drawn geometries, layouts and epilogues") {
+  using Kind = EpilogueStep::Kind;
+  const EpilogueStep relu{Kind::activation, {Activation::Kind::relu}}, add{Kind::add}, mul{Kind::mul};
+  const Epilogue epilogues[] = {{}, {relu}, {add, relu}, {relu, mul, add}};
+  Draw draw;
+  std::vector<ConvCase> cases;
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4})
+    for (int i = 0; i < 48; ++i) {
+      ConvCase c;
+      c.algorithm = algorithm;
+      do {
+        c.x = {draw.between(1, 3), draw.one_of({1, 3, 16, 20, 32, 40}), draw.between(1, 15),
+               draw.between(1, 15)};
+        auto pad = [&] { return draw.one_of({0, 1, 1, 2, i % 8 == 0 ? 6 : 1}); };
+        c.op.padding = {Padding::Mode::explicit_, pad(), pad(), pad(), pad()};
+      } while (!fits(c));
+      c.op.channels = draw.one_of({10, 16, 32, 50});
+      if (c.x.c() == 32 && c.op.channels == 32) c.op.groups = draw.between(1, 2);
+      c.op.bias = draw.between(0, 2) != 0;
+      c.panel = static_cast<int>(c.op.groups > 1 ? 1 : draw.between(1, ceil_div(c.op.channels, 16)));
+      if (ceil_div(c.op.channels, 16) % c.panel != 0) c.panel = 1;  // panels do not straddle elements
+      c.pixels = static_cast<int>(draw.between(1, 6));
+      c.epilogue = epilogues[draw.between(0, 3)];
+      c.in_place = draw.between(0, 1) == 0;
+      c.broadcast_operands = !c.in_place && draw.between(0, 1) == 0;
+      c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+      c.out_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+      if (c.x_layout == Layout::nhwc && c.out_layout == Layout::nhwc) c.misalignment = draw.between(1, 15);
+      cases.push_back(c);
+    }
+  check_cases(cases);
+}
+
 TEST_CASE("convolution with epilogues") {
   using Kind = EpilogueStep::Kind;
   Draw draw;

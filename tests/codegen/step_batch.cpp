@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <random>
 
@@ -65,9 +66,17 @@ double StepBatch::at(const View& view, int64_t n, int64_t c, int64_t h, int64_t 
 }
 
 void StepBatch::add(Step step, Reference reference, double tolerance, int64_t zero_lanes) {
-  step.name = fmt::format("step {} {}", plan_.steps.size(), kernel_name(step.kernel));
-  plan_.steps.push_back(std::move(step));
-  cases_.push_back({std::move(reference), tolerance, zero_lanes});
+  add_chain({std::move(step)}, std::move(reference), tolerance);
+  cases_.back().zero_lanes = zero_lanes;
+}
+
+void StepBatch::add_chain(std::vector<Step> steps, Reference reference, double tolerance) {
+  const size_t first = plan_.steps.size();
+  for (Step& step : steps) {
+    step.name = fmt::format("step {} {}", plan_.steps.size(), kernel_name(step.kernel));
+    plan_.steps.push_back(std::move(step));
+  }
+  cases_.push_back({first, plan_.steps.size() - 1, std::move(reference), tolerance, 0});
 }
 
 std::string StepBatch::check() const {
@@ -80,48 +89,61 @@ std::string StepBatch::check() const {
   const Result<LoadedNetwork> network = link_and_load(*object, "batch", directory.file("batch.so"));
   if (!network) return network.error().render(SourceMap());
 
-  for (size_t i = 0; i < plan_.steps.size(); ++i) {
-    const cardinal_step& step = network->model->steps[i];
+  for (const Case& c : cases_) {
+    const char* name = network->model->steps[c.last].name;
     std::vector<float> first;
-    for (int64_t grain : {step.units, int64_t{1}, int64_t{7}}) {
+    constexpr int64_t kAll = std::numeric_limits<int64_t>::max() / 2;
+    for (int64_t grain : {kAll, int64_t{1}, int64_t{7}}) {
       const AlignedFloats memory = aligned_copy(memory_);
       const cardinal_frame frame{nullptr, nullptr, network->model->weights, memory.get()};
-      for (int64_t begin = 0; begin < step.units; begin += grain)
-        step.task(&frame, begin, std::min(begin + grain, step.units));
+      for (size_t i = c.first; i <= c.last; ++i) {
+        const cardinal_step& step = network->model->steps[i];
+        for (int64_t begin = 0; begin < step.units; begin += grain)
+          step.task(&frame, begin, std::min(begin + grain, step.units));
+      }
       const std::vector<float> after(memory.get(), memory.get() + memory_.size());
-      const std::string problem = check_step(i, after);
-      if (!problem.empty()) return fmt::format("{}, {} units at a time: {}", step.name, grain, problem);
+      const std::string problem = check_case(c, after);
+      if (!problem.empty()) return fmt::format("{}, {} units at a time: {}", name, grain, problem);
       if (first.empty()) first = after;
       if (std::memcmp(first.data(), after.data(), after.size() * sizeof(float)) != 0)
-        return fmt::format("{}: {} units at a time give other bits than all at once", step.name, grain);
+        return fmt::format("{}: {} units at a time give other bits than all at once", name, grain);
     }
   }
   return "";
 }
 
-std::string StepBatch::check_step(size_t i, const std::vector<float>& after) const {
-  const View& out = plan_.steps[i].output;
-  const Case& expected = cases_[i];
+std::string StepBatch::check_case(const Case& expected, const std::vector<float>& after) const {
   std::vector<bool> may_change(memory_.size());
+  // Calls f(n, c, h, w, place) for the elements of an output and the lanes that are written with them.
+  auto each_written = [&](const View& out, auto f) {
+    const int64_t channels = out.shape.c();
+    const int64_t lanes = out.padded ? round_up(channels, kChannelBlock) : channels + expected.zero_lanes;
+    for (int64_t n = 0; n < out.shape.n(); ++n)
+      for (int64_t c = 0; c < lanes; ++c)
+        for (int64_t h = 0; h < out.shape.h(); ++h)
+          for (int64_t w = 0; w < out.shape.w(); ++w) f(n, c, h, w, offset_of(out, n, c, h, w));
+  };
+  for (size_t i = expected.first; i <= expected.last; ++i)
+    each_written(plan_.steps[i].output,
+                 [&](auto, auto, auto, auto, size_t place) { may_change[place] = true; });
+
+  const View& out = plan_.steps[expected.last].output;
   const int64_t channels = out.shape.c();
-  const int64_t lanes = out.padded ? round_up(channels, kChannelBlock) : channels + expected.zero_lanes;
-  for (int64_t n = 0; n < out.shape.n(); ++n)
-    for (int64_t c = 0; c < lanes; ++c)
-      for (int64_t h = 0; h < out.shape.h(); ++h)
-        for (int64_t w = 0; w < out.shape.w(); ++w) {
-          const size_t place = offset_of(out, n, c, h, w);
-          may_change[place] = true;
-          const bool is_pad = c >= channels;
-          if (is_pad && c >= channels + expected.zero_lanes) {
-            if (!std::isfinite(after[place]))
-              return fmt::format("pad lane {} of {} is not finite", c, to_string(out.shape));
-            continue;
-          }
-          const double wanted = is_pad ? 0 : expected.reference(n, c, h, w);
-          if (!(std::abs(after[place] - wanted) <= expected.tolerance))
-            return fmt::format("element ({}, {}, {}, {}) of {} is {}, expected {}", n, c, h, w,
-                               to_string(out.shape), after[place], wanted);
-        }
+  std::string problem;
+  each_written(out, [&](int64_t n, int64_t c, int64_t h, int64_t w, size_t place) {
+    if (!problem.empty()) return;
+    const bool is_pad = c >= channels;
+    if (is_pad && c >= channels + expected.zero_lanes) {
+      if (!std::isfinite(after[place]))
+        problem = fmt::format("pad lane {} of {} is not finite", c, to_string(out.shape));
+      return;
+    }
+    const double wanted = is_pad ? 0 : expected.reference(n, c, h, w);
+    if (!(std::abs(after[place] - wanted) <= expected.tolerance))
+      problem = fmt::format("element ({}, {}, {}, {}) of {} is {}, expected {}", n, c, h, w,
+                            to_string(out.shape), after[place], wanted);
+  });
+  if (!problem.empty()) return problem;
   for (size_t place = 0; place < after.size(); ++place)
     if (!may_change[place] && after[place] != memory_[place])
       return fmt::format("writes float {}, which is not part of its output {} at {}", place,

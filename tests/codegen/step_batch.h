@@ -27,17 +27,21 @@ class StepBatch {
   // `zero_lanes` channels after the last must become 0.
   void add(Step step, Reference reference, double tolerance = 0, int64_t zero_lanes = 0);
 
-  // Compiles all steps into one network and checks each, its units taken all at once, one by one, and seven
-  // at a time, which must give the same bits. Returns what is wrong, or "".
+  // The same for steps that run one after the other; the reference is of the last one's output.
+  void add_chain(std::vector<Step> steps, Reference reference, double tolerance);
+
+  // Compiles all steps into one network and checks each, or chain, its units taken all at once, one by one,
+  // and seven at a time, which must give the same bits. Returns what is wrong, or "".
   std::string check() const;
 
  private:
   struct Case {
+    size_t first, last;  // steps
     Reference reference;
     double tolerance;
     int64_t zero_lanes;
   };
-  std::string check_step(size_t i, const std::vector<float>& after) const;
+  std::string check_case(const Case&, const std::vector<float>& after) const;
 
   Plan plan_;
   std::vector<Case> cases_;

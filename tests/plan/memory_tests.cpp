@@ -53,7 +53,7 @@ TEST_CASE("a gap is filled by the buffer that fits it best") {
 TEST_CASE("a chain of layers needs two buffers") {
   testing::NetworkBuilder net("chain");
   NodeId x = net.input({1, 16, 8, 8});
-  for (int i = 0; i < 6; ++i) x = net.conv(x, Conv{16, {3, 3}});
+  for (int i = 0; i < 6; ++i) x = net.conv(x, Conv{16, {5, 5}});
   net.output(x);
   CHECK(testing::plan_of(net.graph, testing::avx512_target()).workspace_floats == 2 * 16 * 64);
 }

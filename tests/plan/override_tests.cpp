@@ -20,7 +20,9 @@ std::string plan_error(const std::string& text) {
   NetworkBuilder net("net");
   Conv grouped{96, {3, 3}};
   grouped.groups = 2;
-  net.output(net.conv(net.conv(net.input({1, 3, 56, 56}), Conv{96, {3, 3}}, "conv"), grouped, "grouped"));
+  const NodeId x =
+      net.conv(net.conv(net.input({1, 3, 56, 56}), Conv{96, {3, 3}}, "conv"), Conv{96, {1, 1}}, "conv1");
+  net.output(net.conv(x, grouped, "grouped"));
   SourceMap sources;
   const auto read = read_overrides(sources, "plan.txt", text);
   REQUIRE(read);
@@ -55,6 +57,7 @@ TEST_CASE("overrides are obeyed") {
   NetworkBuilder net("net");
   net.output(net.conv(net.input({1, 3, 56, 56}), Conv{64, {3, 3}}, "conv"));
   StepOverride wanted;
+  wanted.algorithm = ConvAlgorithm::direct;
   wanted.pixels = 7;
   wanted.panel = 2;
   wanted.k_unroll = 3;
@@ -75,7 +78,7 @@ TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels=99999999999999999999") ==
         "plan.txt:1:6: pixels must be a whole number from 1 to 64, not '99999999999999999999'");
   CHECK(error_of("conv algorithm=winograd") ==
-        "plan.txt:1:6: unknown algorithm 'winograd'; use direct or lanes");
+        "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2 or winograd_f4");
   CHECK(error_of("a panel=1\na panel=2") == "plan.txt:2:1: 'a' is set twice, on lines 1 and 2");
 }
 
@@ -91,6 +94,9 @@ TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
         "plan.txt:1:1: conv: panel=7 exceeds the 6 blocks of 16 output channels");
   CHECK(plan_error("grouped panel=2") ==
         "plan.txt:1:1: grouped: panel=2 does not divide the 3 blocks of 16 output channels of a group");
+  CHECK(plan_error("conv1 algorithm=winograd_f4") ==
+        "plan.txt:1:1: conv1: algorithm=winograd_f4 needs a 3x3 kernel with stride and dilation 1, groups of "
+        "whole blocks of 16 channels, and an output of at least 2x2");
   CHECK(plan_error("grouped algorithm=lanes") ==
         "plan.txt:1:1: grouped: algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; "
         "here 2 "

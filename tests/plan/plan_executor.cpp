@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/support/matrix.h"
+
 namespace cardinal::testing {
 
 namespace {
@@ -155,6 +157,42 @@ class Executor {
       store(step.output, n, c, h, w, finish(step, k.epilogue, 1, value, n, c, h, w));
     });
     REQUIRE(step.inputs.size() == 1 + static_cast<size_t>(epilogue_operands(k.epilogue)));
+  }
+
+  // From the definition: every element of a transformed tile as a double sum.
+  void execute(const Step& step, const WinogradKernel& k) {
+    const WinogradTransform& t = winograd_transform(k.outputs);
+    const bool input = k.side == WinogradKernel::Side::input;
+    const auto alpha = static_cast<int64_t>(t.kernel.size()), m = static_cast<int64_t>(k.outputs);
+    const ConvShape& s = k.shape;
+    const int64_t channels = input ? s.ic : s.oc, lanes = round_up(channels, 16);
+    REQUIRE(step.units == lanes / 16 * s.n * ceil_div(s.oh, m));
+    REQUIRE(step.intermediate == input);
+    const Matrix matrix = input ? product(t.input, t.input_parts) : product(t.output, t.output_parts);
+    const auto rows = static_cast<int64_t>(matrix.size());
+    auto in = [&](int64_t n, int64_t c, int64_t ty, int64_t tx, int64_t i, int64_t j) {
+      if (!input) return load(step.inputs[0], n, (i * alpha + j) * lanes + c, ty, tx);
+      return c < s.ic ? tap(step, s, n, c, ty * m + i - s.pad_top, tx * m + j - s.pad_left) : kPadLane;
+    };
+    each({s.n, input ? lanes : channels, ceil_div(s.oh, m), ceil_div(s.ow, m)},
+         [&](auto n, auto c, auto ty, auto tx) {
+           for (int64_t i = 0; i < rows; ++i)
+             for (int64_t j = 0; j < rows; ++j) {
+               double sum = !input && k.has_bias ? weight(step.weights[0], c) : 0;
+               for (int64_t a = 0; a < alpha; ++a)
+                 for (int64_t b = 0; b < alpha; ++b)
+                   if (const double factor = at(matrix, i, a) * at(matrix, j, b); factor != 0)
+                     sum += factor * in(n, c, ty, tx, a, b);
+               const int64_t y = ty * m + i, x = tx * m + j;
+               if (input)
+                 store(step.output, n, (i * alpha + j) * lanes + c, ty, tx, sum);
+               else if (y < s.oh && x < s.ow)
+                 store(step.output, n, c, y, x, finish(step, k.epilogue, 1, sum, n, c, y, x));
+             }
+         });
+  }
+  static double at(const Matrix& matrix, int64_t i, int64_t j) {
+    return matrix[static_cast<size_t>(i)][static_cast<size_t>(j)];
   }
 
   void execute(const Step& step, const PoolKernel& k) {

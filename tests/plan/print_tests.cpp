@@ -29,7 +29,7 @@ TEST_CASE("a printed plan reads like this") {
 
 TEST_CASE("reasons list the best candidates") {
   NetworkBuilder net("one");
-  net.output(net.conv(net.input({1, 16, 14, 14}), Conv{32, {3, 3}}, "conv"), "y", Layout::nhwc);
+  net.output(net.conv(net.input({1, 16, 14, 14}), Conv{32, {5, 5}}, "conv"), "y", Layout::nhwc);
   const Plan plan = plan_of(net.graph, avx512_target());
   const std::string text = print(plan, net.graph, true);
   CHECK(text.find("* direct 14x2 unroll 4") != std::string::npos);

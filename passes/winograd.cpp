@@ -1,0 +1,119 @@
+#include "passes/winograd.h"
+
+#include <cassert>
+
+#include "passes/tiling.h"
+
+namespace cardinal {
+
+namespace {
+
+Matrix identity(size_t size) {
+  Matrix matrix(size, std::vector<double>(size));
+  for (size_t i = 0; i < size; ++i) matrix[i][i] = 1;
+  return matrix;
+}
+
+// Interpolation points 0, 1, -1 and infinity.
+WinogradTransform transform2() {
+  return {.kernel = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
+          .input_parts = identity(4),
+          .input = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}},
+          .output_parts = identity(4),
+          .output = {{1, 1, 1, 0}, {0, 1, -1, 1}}};
+}
+
+// Interpolation points 0, 1, -1, 2, -2 and infinity. The parts are what p and -p share.
+WinogradTransform transform4() {
+  return {.kernel = {{1. / 4, 0, 0},
+                     {-1. / 6, -1. / 6, -1. / 6},
+                     {-1. / 6, 1. / 6, -1. / 6},
+                     {1. / 24, 1. / 12, 1. / 6},
+                     {1. / 24, -1. / 12, 1. / 6},
+                     {0, 0, 1}},
+          .input_parts = {{4, 0, -5, 0, 1, 0},
+                          {0, 0, -4, 0, 1, 0},
+                          {0, -4, 0, 1, 0, 0},
+                          {0, 0, -1, 0, 1, 0},
+                          {0, -1, 0, 1, 0, 0},
+                          {0, 4, 0, -5, 0, 1}},
+          .input = {{1, 0, 0, 0, 0, 0},
+                    {0, 1, 1, 0, 0, 0},
+                    {0, 1, -1, 0, 0, 0},
+                    {0, 0, 0, 1, 2, 0},
+                    {0, 0, 0, 1, -2, 0},
+                    {0, 0, 0, 0, 0, 1}},
+          .output_parts = {{1, 0, 0, 0, 0, 0},
+                           {0, 1, 1, 0, 0, 0},
+                           {0, 1, -1, 0, 0, 0},
+                           {0, 0, 0, 1, 1, 0},
+                           {0, 0, 0, 1, -1, 0},
+                           {0, 0, 0, 0, 0, 1}},
+          .output = {{1, 1, 0, 1, 0, 0}, {0, 0, 1, 0, 2, 0}, {0, 1, 0, 4, 0, 0}, {0, 0, 1, 0, 8, 1}}};
+}
+
+int64_t whole_blocks(int64_t channels) { return round_up(channels, kChannelBlock); }
+
+Shape transformed(const ConvShape& s, int64_t channels, int outputs) {
+  return {s.n, winograd_elements(outputs) * whole_blocks(channels), ceil_div(s.oh, outputs),
+          ceil_div(s.ow, outputs)};
+}
+
+}  // namespace
+
+const WinogradTransform& winograd_transform(int outputs) {
+  static const WinogradTransform two = transform2(), four = transform4();
+  assert(outputs == 2 || outputs == 4);
+  return outputs == 2 ? two : four;
+}
+
+bool winograd_possible(const ConvShape& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
+         s.dilation_w == 1 && (s.groups == 1 || groups_are_whole_blocks(s)) && s.oh > 1 && s.ow > 1;
+}
+
+int winograd_outputs(ConvAlgorithm algorithm) {
+  return algorithm == ConvAlgorithm::winograd_f2 ? 2 : algorithm == ConvAlgorithm::winograd_f4 ? 4 : 0;
+}
+
+int64_t winograd_elements(int outputs) { return static_cast<int64_t>(outputs + 2) * (outputs + 2); }
+
+Shape winograd_input(const ConvShape& s, int outputs) { return transformed(s, s.ic, outputs); }
+Shape winograd_products(const ConvShape& s, int outputs) { return transformed(s, s.oc, outputs); }
+
+ConvShape winograd_product_shape(const ConvShape& s, int outputs) {
+  const Shape x = winograd_input(s, outputs), out = winograd_products(s, outputs);
+  ConvShape product;
+  product.n = s.n;
+  product.ic = x.c();
+  product.oc = out.c();
+  product.ih = product.oh = x.h();
+  product.iw = product.ow = x.w();
+  product.groups = winograd_elements(outputs) * s.groups;
+  return product;
+}
+
+Tensor winograd_kernel(const Tensor& kernel, int outputs) {
+  const Matrix& g = winograd_transform(outputs).kernel;
+  const Shape& shape = kernel.type.shape;
+  const size_t side = g.size();
+  const int64_t oc_lanes = whole_blocks(shape[0]), ic_lanes = whole_blocks(shape[1]);
+  Tensor result({DType::f32, {winograd_elements(outputs) * oc_lanes, ic_lanes, 1, 1}});
+  for (int64_t oc = 0; oc < shape[0]; ++oc)
+    for (int64_t ic = 0; ic < shape[1]; ++ic) {
+      const double* taps = kernel.data.data() + (oc * shape[1] + ic) * 9;
+      for (size_t i = 0; i < side; ++i) {
+        double row[3];  // of G g
+        for (size_t kx = 0; kx < 3; ++kx)
+          row[kx] = g[i][0] * taps[kx] + g[i][1] * taps[3 + kx] + g[i][2] * taps[6 + kx];
+        for (size_t j = 0; j < side; ++j) {
+          const int64_t channel = static_cast<int64_t>(i * side + j) * oc_lanes + oc;
+          result.data[static_cast<size_t>(channel * ic_lanes + ic)] =
+              g[j][0] * row[0] + g[j][1] * row[1] + g[j][2] * row[2];
+        }
+      }
+    }
+  return result;
+}
+
+}  // namespace cardinal
