@@ -272,18 +272,20 @@ std::vector<ConvChoice> winograd_choices(const ConvProblem& p, const Target& t, 
   return choices;
 }
 
-std::string why_no_choice(const ConvShape& s, const Target& t, const StepOverride& wanted) {
+std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOverride& wanted) {
+  const int outputs = wanted.algorithm ? winograd_outputs(*wanted.algorithm) : 0;
+  if (outputs && !winograd_possible(conv))
+    return fmt::format(
+        "algorithm={} needs a 3x3 kernel with stride and dilation 1, groups of whole blocks of 16 channels, "
+        "and an output of at least 2x2",
+        to_string(*wanted.algorithm));
+  const ConvShape s = outputs ? winograd_product_shape(conv, outputs) : conv;
   const bool lanes = wanted.algorithm == ConvAlgorithm::lanes;
   if (lanes && !lanes_possible(s))
     return fmt::format(
         "algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; here {} of {} in and {} "
         "out",
         s.groups, s.ic / s.groups, s.oc / s.groups);
-  if (wanted.algorithm && winograd_outputs(*wanted.algorithm) && !winograd_possible(s))
-    return fmt::format(
-        "algorithm={} needs a 3x3 kernel with stride and dilation 1, groups of whole blocks of 16 channels, "
-        "and an output of at least 2x2",
-        to_string(*wanted.algorithm));
   const int64_t panel = wanted.panel.value_or(1);
   if (lanes && panel != 1) return fmt::format("algorithm=lanes has panel=1, not {}", panel);
   if (!panel_allowed(s, panel)) {

@@ -201,10 +201,16 @@ using Kernel =
 
 // ---- the plan --------------------------------------------------------------------------------------------
 
-// A choice that was considered and what the cost model said of it.
+// Errors of a convolution in f32; see conv_rounding.
+struct Rounding {
+  double expected = 0, bound = 0;
+};
+
+// A choice that was considered and what is predicted of it.
 struct Candidate {
   std::string text;         // "direct 14x2"
-  double microseconds = 0;  // predicted, one thread
+  double microseconds = 0;  // one thread
+  Rounding rounding;
 };
 
 struct Step {

@@ -128,9 +128,11 @@ constexpr size_t kShownCandidates = 6;
 
 std::string describe_candidates(const Step& step) {
   std::string text;
-  for (size_t i = 0; i < step.candidates.size() && i < kShownCandidates; ++i)
-    text += fmt::format("        {} {:<24} {:9.1f} us\n", i == 0 ? '*' : ' ', step.candidates[i].text,
-                        step.candidates[i].microseconds);
+  for (size_t i = 0; i < step.candidates.size() && i < kShownCandidates; ++i) {
+    const Candidate& c = step.candidates[i];
+    text += fmt::format("        {} {:<24} {:9.1f} us, error {:.0e}, at most {:.0e}\n", i == 0 ? '*' : ' ',
+                        c.text, c.microseconds, c.rounding.expected, c.rounding.bound);
+  }
   if (step.candidates.size() > kShownCandidates)
     text += fmt::format("          and {} more, up to {:.1f} us\n", step.candidates.size() - kShownCandidates,
                         step.candidates.back().microseconds);

@@ -7,9 +7,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "ir/window.h"
 #include "passes/buffers.h"
-#include "passes/cost_model.h"
+#include "passes/kernel_choice.h"
 #include "passes/packing.h"
 #include "passes/placement.h"
 #include "passes/plan_checks.h"
@@ -34,77 +33,18 @@ View as_image(View view) {
   return view;
 }
 
-ConvShape conv_shape(const Shape& x, const Shape& out, const Window& window, int64_t groups) {
-  const Padding padding = resolve_padding(window, x.h(), x.w());
-  return {x.n(),
-          x.c(),
-          x.h(),
-          x.w(),
-          out.c(),
-          out.h(),
-          out.w(),
-          window.kernel.h,
-          window.kernel.w,
-          window.stride.h,
-          window.stride.w,
-          window.dilation.h,
-          window.dilation.w,
-          padding.top,
-          padding.left,
-          groups};
-}
-
-ConvShape shape_of_conv(const Graph& graph, NodeId id) {
-  const Node& node = graph[id];
-  const Shape& x = graph[node.operands[0]].type.shape;
-  if (const Conv* conv = node.as<Conv>())
-    return conv_shape(x, node.type.shape, window_of(*conv), conv->groups);
-  ConvShape shape;
-  shape.ic = x.c();
-  shape.oc = node.type.shape.c();
-  shape.iw = shape.ow = x.n();
-  return shape;
-}
-
-ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
-  ConvKernel kernel;
-  kernel.shape = shape;
-  kernel.algorithm = choice.algorithm;
-  kernel.collapsed = collapses(shape);
-  kernel.pixels = choice.pixels;
-  kernel.panel = choice.panel;
-  kernel.k_unroll = choice.k_unroll;
-  kernel.tiles = balanced_tiles(row_length(shape), choice.pixels);
-  if (choice.algorithm == ConvAlgorithm::direct) {
-    InputWindows windows = input_windows(shape, choice.panel);
-    kernel.reduce_blocks = windows.reduce_blocks;
-    kernel.first_block = std::move(windows.first_block);
-  }
-  return kernel;
-}
-
-std::string describe(const ConvChoice& c) {
-  if (c.algorithm == ConvAlgorithm::lanes) return fmt::format("lanes {}", c.pixels);
-  if (winograd_outputs(c.algorithm))
-    return fmt::format("{} {}x{}", to_string(c.algorithm), c.pixels, c.panel);
-  return fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll);
-}
-
-int64_t conv_units(const ConvKernel& kernel) {
-  const int64_t panels = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
-  return panels * kernel.shape.n * row_count(kernel.shape) * static_cast<int64_t>(kernel.tiles.size());
-}
-
 bool has_bias(const Node& node) { return node.is<Conv>() ? node.as<Conv>()->bias : node.as<Linear>()->bias; }
 
 class Planner {
  public:
   Planner(const Graph& graph, const Target& target, const PlanOptions& options)
-      : graph_(graph), target_(target), options_(options), live_(live_nodes(graph)), choices_(graph.size()) {}
+      : graph_(graph), target_(target), options_(options), live_(live_nodes(graph)) {}
 
   Result<Plan> run() {
     if (Diagnostics errors = check_plannable(graph_, live_); errors.has_errors()) return errors;
-    if (Diagnostics errors = choose_kernels(); errors.has_errors()) return errors;
+    Result<KernelChoices> chosen = choose_kernels(graph_, live_, target_, options_);
+    if (!chosen) return chosen.take_error();
+    choices_ = *std::move(chosen);
     placement_ = place_values(graph_, [this](NodeId id, const View& view) { return can_write(id, view); });
     blocked_.resize(graph_.size());
     for (NodeId id : graph_.ids())
@@ -118,56 +58,7 @@ class Planner {
  private:
   const Node& node(NodeId id) const { return graph_[id]; }
   const Location& at(NodeId id) const { return placement_.values[index(id)]; }
-  bool is_conv(NodeId id) const { return node(id).is<Conv>() || node(id).is<Linear>(); }
-
-  std::string step_name(NodeId id) const {
-    return node(id).name.empty() ? fmt::format("%{}", index(id)) : node(id).name;
-  }
-
-  // ---- kernels of convolutions
-
-  int64_t network_weights() const {
-    int64_t floats = 0;
-    for (NodeId id : graph_.ids())
-      if (live_[index(id)] && is_conv(id) && !node(id).is_constant)
-        floats += node(node(id).operands[1]).type.shape.elements();
-    return floats * 4;
-  }
-
-  ConvProblem problem_of(NodeId id, int64_t weights) const {
-    const Epilogue* epilogue = epilogue_of(node(id).op);
-    return {shape_of_conv(graph_, id), epilogue ? epilogue_operands(*epilogue) : 0, weights};
-  }
-
-  std::vector<ConvChoice> choices(const ConvProblem& problem, const StepOverride& wanted) const {
-    std::vector<ConvChoice> all = conv_choices(problem, target_, wanted);
-    if (options_.winograd || wanted.algorithm)
-      for (const ConvChoice& choice : winograd_choices(problem, target_, wanted)) all.push_back(choice);
-    std::stable_sort(all.begin(), all.end(), [](const ConvChoice& a, const ConvChoice& b) {
-      return a.microseconds < b.microseconds;
-    });
-    return all;
-  }
-
-  Diagnostics choose_kernels() {
-    Diagnostics errors;
-    std::map<std::string, StepOverride> unused = options_.overrides;
-    const int64_t weights = network_weights();
-    for (NodeId id : graph_.ids()) {
-      if (!live_[index(id)] || !is_conv(id) || node(id).is_constant) continue;
-      const auto entry = options_.overrides.find(step_name(id));
-      const StepOverride wanted = entry == options_.overrides.end() ? StepOverride{} : entry->second;
-      unused.erase(step_name(id));
-      const ConvProblem problem = problem_of(id, weights);
-      choices_[index(id)] = choices(problem, wanted);
-      if (choices_[index(id)].empty())
-        errors.error(wanted.where,
-                     fmt::format("{}: {}", step_name(id), why_no_choice(problem.shape, target_, wanted)));
-    }
-    for (const auto& [name, wanted] : unused)
-      errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
-    return errors;
-  }
+  std::string step_name(NodeId id) const { return cardinal::step_name(graph_, id); }
 
   // ---- placement
 
@@ -181,7 +72,7 @@ class Planner {
   void lower(NodeId id) {
     const Node& n = node(id);
     if (n.is<Input>()) return;
-    if (is_conv(id)) return lower_conv(id);
+    if (is_conv(n)) return lower_conv(id);
     if (n.is<MaxPool>() || n.is<AvgPool>() || n.is<GlobalAvgPool>()) return lower_pool(id);
     if (n.is<Concat>()) return lower_concat(id);
     if (n.is<Flatten>() || n.is<Output>())
@@ -332,14 +223,8 @@ class Planner {
     if (kernel.has_bias) draft.step.weights.push_back({n.operands[2], Packing::channel_vector});
     draft.step.units = conv_units(kernel);
     draft.step.predicted_us = choice.microseconds;
-    draft.step.candidates = candidates(id);
+    draft.step.candidates = candidates(shape, choices_[index(id)]);
     finish_step(std::move(draft));
-  }
-
-  std::vector<Candidate> candidates(NodeId id) const {
-    std::vector<Candidate> list;
-    for (const ConvChoice& c : choices_[index(id)]) list.push_back({describe(c), c.microseconds});
-    return list;
   }
 
   // Transforms x, multiplies, transforms back: through two tensors that only these steps know.
@@ -364,7 +249,7 @@ class Planner {
     multiply.step.weights.push_back({node(id).operands[1], packing});
     multiply.step.units = conv_units(kernel);
     multiply.step.predicted_us = choice.microseconds - choice.input_us - choice.output_us;
-    multiply.step.candidates = candidates(id);
+    multiply.step.candidates = candidates(shape, choices_[index(id)]);
     finish_step(std::move(multiply));
 
     lower_winograd_output(id, choice, products);
@@ -478,7 +363,7 @@ class Planner {
   const Target& target_;
   const PlanOptions& options_;
   std::vector<bool> live_;
-  std::vector<std::vector<ConvChoice>> choices_;  // by NodeId, best first
+  KernelChoices choices_;
   Placement placement_;
   std::vector<Location> blocked_;  // by NodeId: copies of the caller's tensors in blocks
   std::vector<DraftStep> drafts_;

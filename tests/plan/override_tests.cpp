@@ -97,6 +97,8 @@ TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
   CHECK(plan_error("conv1 algorithm=winograd_f4") ==
         "plan.txt:1:1: conv1: algorithm=winograd_f4 needs a 3x3 kernel with stride and dilation 1, groups of "
         "whole blocks of 16 channels, and an output of at least 2x2");
+  CHECK(plan_error("grouped algorithm=winograd_f2 panel=2") ==
+        "plan.txt:1:1: grouped: panel=2 does not divide the 3 blocks of 16 output channels of a group");
   CHECK(plan_error("grouped algorithm=lanes") ==
         "plan.txt:1:1: grouped: algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; "
         "here 2 "

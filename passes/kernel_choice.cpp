@@ -1,0 +1,132 @@
+#include "passes/kernel_choice.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "passes/rounding.h"
+#include "passes/tiling.h"
+#include "passes/winograd.h"
+
+namespace cardinal {
+
+namespace {
+
+std::string describe(const ConvChoice& c) {
+  if (c.algorithm == ConvAlgorithm::lanes) return fmt::format("lanes {}", c.pixels);
+  if (winograd_outputs(c.algorithm))
+    return fmt::format("{} {}x{}", to_string(c.algorithm), c.pixels, c.panel);
+  return fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll);
+}
+
+// Bytes of the weights of all convolutions and linear layers.
+int64_t network_weights(const Graph& graph, const std::vector<bool>& live) {
+  int64_t floats = 0;
+  for (NodeId id : graph.ids())
+    if (live[index(id)] && is_conv(graph[id]) && !graph[id].is_constant)
+      floats += graph[graph[id].operands[1]].type.shape.elements();
+  return floats * 4;
+}
+
+std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target, const StepOverride& wanted,
+                                bool winograd) {
+  std::vector<ConvChoice> all = conv_choices(problem, target, wanted);
+  if (winograd || wanted.algorithm)
+    for (const ConvChoice& choice : winograd_choices(problem, target, wanted)) all.push_back(choice);
+  std::stable_sort(all.begin(), all.end(),
+                   [](const ConvChoice& a, const ConvChoice& b) { return a.microseconds < b.microseconds; });
+  return all;
+}
+
+}  // namespace
+
+ConvShape conv_shape(const Shape& x, const Shape& out, const Window& window, int64_t groups) {
+  const Padding padding = resolve_padding(window, x.h(), x.w());
+  return {x.n(),
+          x.c(),
+          x.h(),
+          x.w(),
+          out.c(),
+          out.h(),
+          out.w(),
+          window.kernel.h,
+          window.kernel.w,
+          window.stride.h,
+          window.stride.w,
+          window.dilation.h,
+          window.dilation.w,
+          padding.top,
+          padding.left,
+          groups};
+}
+
+ConvShape shape_of_conv(const Graph& graph, NodeId id) {
+  const Node& node = graph[id];
+  const Shape& x = graph[node.operands[0]].type.shape;
+  if (const Conv* conv = node.as<Conv>())
+    return conv_shape(x, node.type.shape, window_of(*conv), conv->groups);
+  ConvShape shape;
+  shape.ic = x.c();
+  shape.oc = node.type.shape.c();
+  shape.iw = shape.ow = x.n();
+  return shape;
+}
+
+std::string step_name(const Graph& graph, NodeId id) {
+  return graph[id].name.empty() ? fmt::format("%{}", index(id)) : graph[id].name;
+}
+
+Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>& live, const Target& target,
+                                     const PlanOptions& options) {
+  KernelChoices chosen(graph.size());
+  Diagnostics errors;
+  std::map<std::string, StepOverride> unused = options.overrides;
+  const int64_t weights = network_weights(graph, live);
+  for (NodeId id : graph.ids()) {
+    if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
+    const std::string name = step_name(graph, id);
+    const auto entry = options.overrides.find(name);
+    const StepOverride wanted = entry == options.overrides.end() ? StepOverride{} : entry->second;
+    unused.erase(name);
+    const ConvProblem problem{shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)),
+                              weights};
+    chosen[index(id)] = choices(problem, target, wanted, options.winograd);
+    if (chosen[index(id)].empty())
+      errors.error(wanted.where, fmt::format("{}: {}", name, why_no_choice(problem.shape, target, wanted)));
+  }
+  for (const auto& [name, wanted] : unused)
+    errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
+  if (errors.has_errors()) return errors;
+  return chosen;
+}
+
+std::vector<Candidate> candidates(const ConvShape& shape, const std::vector<ConvChoice>& choices) {
+  std::vector<Candidate> list;
+  for (const ConvChoice& c : choices)
+    list.push_back({describe(c), c.microseconds, conv_rounding(shape, c.algorithm)});
+  return list;
+}
+
+ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
+  ConvKernel kernel;
+  kernel.shape = shape;
+  kernel.algorithm = choice.algorithm;
+  kernel.collapsed = collapses(shape);
+  kernel.pixels = choice.pixels;
+  kernel.panel = choice.panel;
+  kernel.k_unroll = choice.k_unroll;
+  kernel.tiles = balanced_tiles(row_length(shape), choice.pixels);
+  if (choice.algorithm == ConvAlgorithm::direct) {
+    InputWindows windows = input_windows(shape, choice.panel);
+    kernel.reduce_blocks = windows.reduce_blocks;
+    kernel.first_block = std::move(windows.first_block);
+  }
+  return kernel;
+}
+
+int64_t conv_units(const ConvKernel& kernel) {
+  const int64_t panels = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
+  return panels * kernel.shape.n * row_count(kernel.shape) * static_cast<int64_t>(kernel.tiles.size());
+}
+
+}  // namespace cardinal

@@ -1,0 +1,28 @@
+// Which kernel computes each convolution and linear layer: the cost model's first choice, unless an override
+// wants another.
+#pragma once
+
+#include "ir/window.h"
+#include "passes/cost_model.h"
+#include "passes/planner.h"
+
+namespace cardinal {
+
+inline bool is_conv(const Node& node) { return node.is<Conv>() || node.is<Linear>(); }
+
+ConvShape conv_shape(const Shape& x, const Shape& out, const Window&, int64_t groups);
+ConvShape shape_of_conv(const Graph&, NodeId);
+
+// A step's name: the node's, or its number if it has none.
+std::string step_name(const Graph&, NodeId);
+
+using KernelChoices = std::vector<std::vector<ConvChoice>>;  // by NodeId, best first; none for other nodes
+Result<KernelChoices> choose_kernels(const Graph&, const std::vector<bool>& live, const Target&,
+                                     const PlanOptions&);
+std::vector<Candidate> candidates(const ConvShape&, const std::vector<ConvChoice>&);
+
+// A choice as the plan has it, without bias and epilogue.
+ConvKernel conv_kernel(const ConvShape&, const ConvChoice&);
+int64_t conv_units(const ConvKernel&);
+
+}  // namespace cardinal

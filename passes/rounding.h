@@ -1,0 +1,13 @@
+// How far from exact the algorithms of a convolution are in f32.
+#pragma once
+
+#include "passes/plan.h"
+
+namespace cardinal {
+
+// expected: the largest error over the largest output, for independent random inputs and weights. Within a
+// factor of two of what ResNet's shapes measure.
+// bound: |error| <= bound * max |x| * (the largest sum of |weights| of an output channel), for any of them.
+Rounding conv_rounding(const ConvShape&, ConvAlgorithm);
+
+}  // namespace cardinal
