@@ -118,17 +118,17 @@ class Planner {
     if (suits(at(id).view, access)) return at(id);
     Location& copy = blocked_[index(id)];
     if (copy.buffer < 0) {
-      copy = new_value(node(id).type.shape);
+      const Shape& shape = node(id).type.shape;
+      copy = new_value(make_view(Space::workspace, 0, 0, shape, Layout::nchw16c));
       reorder(at(id), copy, id, step_name(id) + ".blocked");
     }
     return copy;
   }
 
   // Room in the workspace for a tensor that is no node's value.
-  Location new_value(const Shape& shape) {
-    placement_.buffers.push_back({Space::workspace, 0, view_elements(shape, Layout::nchw16c)});
-    return {static_cast<int>(placement_.buffers.size()) - 1,
-            make_view(Space::workspace, 0, 0, shape, Layout::nchw16c)};
+  Location new_value(const View& view) {
+    placement_.buffers.push_back({Space::workspace, 0, view.shape.n() * view.stride_n});
+    return {static_cast<int>(placement_.buffers.size()) - 1, view};
   }
 
   void read(DraftStep& draft, NodeId id, Access access) { read(draft, readable(id, access)); }
@@ -231,8 +231,8 @@ class Planner {
   void lower_winograd(NodeId id, const ConvChoice& choice) {
     const int outputs = winograd_outputs(choice.algorithm);
     const ConvShape shape = shape_of_conv(graph_, id);
-    const Location tiles = new_value(winograd_input(shape, outputs));
-    const Location products = new_value(winograd_products(shape, outputs));
+    const Location tiles = new_value(transformed_view(winograd_input(shape, outputs)));
+    const Location products = new_value(transformed_view(winograd_products(shape, outputs)));
 
     DraftStep input = new_step(id, WinogradKernel{WinogradKernel::Side::input, shape, outputs});
     read(input, node(id).operands[0], Access::vector_channels);

@@ -81,6 +81,13 @@ int64_t winograd_elements(int outputs) { return static_cast<int64_t>(outputs + 2
 Shape winograd_input(const ConvShape& s, int outputs) { return transformed(s, s.ic, outputs); }
 Shape winograd_products(const ConvShape& s, int outputs) { return transformed(s, s.oc, outputs); }
 
+View transformed_view(const Shape& shape) {
+  View view = make_view(Space::workspace, 0, 0, shape, Layout::nchw16c);
+  view.stride_block = (shape.h() * shape.w() | 1) * kChannelBlock;
+  view.stride_n = view.blocks() * view.stride_block;
+  return view;
+}
+
 ConvShape winograd_product_shape(const ConvShape& s, int outputs) {
   const Shape x = winograd_input(s, outputs), out = winograd_products(s, outputs);
   ConvShape product;

@@ -33,6 +33,9 @@ int winograd_outputs(ConvAlgorithm);  // m, or 0 for an algorithm of another kin
 int64_t winograd_elements(int outputs);  // of a transformed tile
 Shape winograd_input(const ConvShape&, int outputs);
 Shape winograd_products(const ConvShape&, int outputs);
+// Where such a tensor lies in its buffer. Blocks are an odd number of cache lines apart: the elements of a
+// tile, which are read and written together, would else fall into the same few sets of the caches.
+View transformed_view(const Shape&);
 // The matrix products: a 1x1 convolution with a group for each element and group.
 ConvShape winograd_product_shape(const ConvShape&, int outputs);
 

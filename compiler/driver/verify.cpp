@@ -163,18 +163,19 @@ std::vector<std::vector<float>> run_steps(const Build& build, const Model& model
   return results;
 }
 
+// Steps on the way to a value have nothing to be compared with.
 std::vector<LayerResult> compare_layers(const Build& build, const WeightStore& weights,
                                         std::span<const Tensor> inputs,
                                         const std::vector<std::vector<float>>& results) {
-  std::vector<LayerResult> layers(results.size());
+  std::vector<LayerResult> layers;
   std::vector<std::vector<size_t>> steps_of(build.graph.size());
-  for (size_t i = 0; i < results.size(); ++i) steps_of[index(build.plan.steps[i].node)].push_back(i);
+  for (size_t i = 0; i < results.size(); ++i)
+    if (!results[i].empty()) steps_of[index(build.plan.steps[i].node)].push_back(i);
   InterpretOptions options;
   options.visit = [&](NodeId id, const Tensor& value) {
     for (size_t i : steps_of[index(id)]) {
       const Step& step = build.plan.steps[i];
-      layers[i] = {step.name, kernel_name(step.kernel), id, {}};
-      if (!results[i].empty()) layers[i].comparison = compare(value.data, results[i]);
+      layers.push_back({step.name, kernel_name(step.kernel), id, compare(value.data, results[i])});
     }
   };
   interpret(build.graph, weights, inputs, options);
