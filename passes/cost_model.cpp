@@ -16,7 +16,6 @@ namespace {
 // a chain of layers). Other machines are near enough for ranking.
 constexpr double kL2BytesPerCycle = 31, kL3BytesPerCycle = 27;
 constexpr double kDramBytesPerMicrosecond = 25e3;
-constexpr int64_t kL3Bytes = 32 << 20;
 // Cycles of a tile beyond its arithmetic and its stores: addresses, loop starts and ends. An estimate.
 constexpr double kTileCycles = 40;
 // How much of the cheaper of two overlapping costs shows nevertheless. An estimate.
@@ -158,7 +157,7 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
 }
 
 double weight_microseconds(const ConvProblem& p, const Target& t, double packed_bytes) {
-  if (p.network_weights > kL3Bytes) return packed_bytes / kDramBytesPerMicrosecond;
+  if (p.network_weights > t.l3_bytes) return packed_bytes / kDramBytesPerMicrosecond;
   if (p.network_weights > t.l2_bytes) return packed_bytes / (kL3BytesPerCycle * t.ghz * 1e3);
   return 0;
 }

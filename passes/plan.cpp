@@ -46,6 +46,14 @@ View make_view(Space space, int index, int64_t offset, const Shape& shape, Layou
   return view;
 }
 
+View image_rows(const View& view, int64_t image, int64_t row, int64_t images, int64_t rows) {
+  View part = view;
+  const bool repeated = view.stride_h == 0;
+  part.offset += image * view.stride_n + (repeated ? 0 : row * view.stride_h);
+  part.shape = {images, view.shape.c(), repeated ? view.shape.h() : rows, view.shape.w()};
+  return part;
+}
+
 int64_t view_elements(const Shape& shape, Layout layout) {
   const int64_t c = layout == Layout::nchw16c ? round_up(shape.c(), kChannelBlock) : shape.c();
   return shape.n() * c * shape.h() * shape.w();

@@ -40,6 +40,8 @@ struct View {
   bool operator==(const View&) const = default;
 };
 View make_view(Space, int index, int64_t offset, const Shape&, Layout);  // the layout's dense strides
+// Rows [row, row + rows) of images [image, image + images); of all rows if they are one, repeated.
+View image_rows(const View&, int64_t image, int64_t row, int64_t images, int64_t rows);
 int64_t view_elements(const Shape&, Layout);  // buffer size in elements, pad lanes included
 
 // ---- packed weights --------------------------------------------------------------------------------------

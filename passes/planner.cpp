@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "passes/bands.h"
 #include "passes/buffers.h"
 #include "passes/kernel_choice.h"
 #include "passes/packing.h"
@@ -103,7 +104,7 @@ class Planner {
   }
 
   void finish_step(DraftStep draft) {
-    if (draft.step.candidates.empty())
+    if (draft.step.predicted_us == 0)
       draft.step.predicted_us = traffic_microseconds(draft.step.bytes, target_);
     drafts_.push_back(std::move(draft));
   }
@@ -203,68 +204,124 @@ class Planner {
     }
   }
 
+  // What a band may read several times or pass from step to step: an eighth of the L3 leaves room for other
+  // tensors (measured on Zen 4: VGG-16, and ResNet-50 of 8 images). But not less than the weights, which
+  // every band reads again.
+  int64_t band_bytes(int64_t weights) const { return std::max(target_.l3_bytes / 8, weights); }
+
+  // Every panel of a direct convolution reads all images of its band.
+  std::vector<Band> direct_bands(const ConvShape& s) const {
+    const int64_t image_bytes = 4 * s.ic * s.ih * s.iw, weights = 4 * s.oc * s.ic / s.groups * s.kh * s.kw;
+    return make_bands(s, band_bytes(weights) / image_bytes, s.oh);
+  }
+
   void lower_conv(NodeId id) {
-    const Node& n = node(id);
     const ConvChoice& choice = choices_[index(id)][0];
     if (winograd_outputs(choice.algorithm)) return lower_winograd(id, choice);
     const ConvShape shape = shape_of_conv(graph_, id);
-    ConvKernel kernel = conv_kernel(shape, choice);
+    if (choice.algorithm == ConvAlgorithm::lanes) return lower_band(id, choice, {shape});
+    for (const Band& band : direct_bands(shape)) lower_band(id, choice, band);
+  }
+
+  void lower_band(NodeId id, const ConvChoice& choice, const Band& band) {
+    const Node& n = node(id);
+    ConvKernel kernel = conv_kernel(band.shape, choice);
     kernel.has_bias = has_bias(n);
     kernel.epilogue = *epilogue_of(n.op);
     const bool direct = kernel.algorithm == ConvAlgorithm::direct;
     DraftStep draft = new_step(id, kernel);
     read(draft, n.operands[0], direct ? Access::any : Access::vector_channels);
     read_epilogue(draft, id, kernel.epilogue);
-    if (n.is<Linear>()) {
-      for (View& view : draft.step.inputs) view = as_image(view);
-      draft.step.output = as_image(draft.step.output);
-    }
+    const auto part = [&](View& view) {
+      view = n.is<Linear>() ? as_image(view) : image_rows(view, band.image, 0, band.shape.n, view.shape.h());
+    };
+    for (View& view : draft.step.inputs) part(view);
+    part(draft.step.output);
     draft.step.weights.push_back({n.operands[1], direct ? Packing::conv_panels : Packing::conv_lanes});
     if (kernel.has_bias) draft.step.weights.push_back({n.operands[2], Packing::channel_vector});
     draft.step.units = conv_units(kernel);
-    draft.step.predicted_us = choice.microseconds;
-    draft.step.candidates = candidates(shape, choices_[index(id)]);
+    predict(draft.step, band, choice.microseconds);
     finish_step(std::move(draft));
   }
 
-  // Transforms x, multiplies, transforms back: through two tensors that only these steps know.
-  void lower_winograd(NodeId id, const ConvChoice& choice) {
-    const int outputs = winograd_outputs(choice.algorithm);
-    const ConvShape shape = shape_of_conv(graph_, id);
-    const Location tiles = new_value(transformed_view(winograd_input(shape, outputs)));
-    const Location products = new_value(transformed_view(winograd_products(shape, outputs)));
-
-    DraftStep input = new_step(id, WinogradKernel{WinogradKernel::Side::input, shape, outputs});
-    read(input, node(id).operands[0], Access::vector_channels);
-    write_intermediate(input, tiles, ".winograd_input");
-    finish_winograd_side(std::move(input), shape.ic, choice.input_us);
-
-    ConvChoice product_choice = choice;
-    product_choice.algorithm = ConvAlgorithm::direct;
-    const ConvKernel kernel = conv_kernel(winograd_product_shape(shape, outputs), product_choice);
-    DraftStep multiply = new_step(id, kernel);
-    read(multiply, tiles);
-    write_intermediate(multiply, products, ".winograd_products");
-    const Packing packing = outputs == 2 ? Packing::winograd_f2 : Packing::winograd_f4;
-    multiply.step.weights.push_back({node(id).operands[1], packing});
-    multiply.step.units = conv_units(kernel);
-    multiply.step.predicted_us = choice.microseconds - choice.input_us - choice.output_us;
-    multiply.step.candidates = candidates(shape, choices_[index(id)]);
-    finish_step(std::move(multiply));
-
-    lower_winograd_output(id, choice, products);
+  // The first of a convolution's bands says why the kernel was chosen.
+  void predict(Step& step, const Band& band, double microseconds) const {
+    step.predicted_us = microseconds * band.share;
+    step.flops *= band.share;
+    step.bytes = static_cast<int64_t>(static_cast<double>(step.bytes) * band.share);
+    if (band.image == 0 && band.out_row == 0)
+      step.candidates = candidates(shape_of_conv(graph_, step.node), choices_[index(step.node)]);
   }
 
-  void lower_winograd_output(NodeId id, const ConvChoice& choice, const Location& products) {
-    const Node& n = node(id);
+  // ---- Winograd convolutions, band by band
+
+  struct WinogradSteps {
+    NodeId id;
+    const ConvChoice& choice;
+    int outputs;
+    const Band& band;
+    Location tiles, products;  // tensors that only these steps know
+  };
+
+  // Transforms x, multiplies, transforms back.
+  void lower_winograd(NodeId id, const ConvChoice& choice) {
     const ConvShape shape = shape_of_conv(graph_, id);
-    const WinogradKernel kernel{WinogradKernel::Side::output, shape, winograd_outputs(choice.algorithm),
-                                has_bias(n), *epilogue_of(n.op)};
-    DraftStep output = new_step(id, kernel);
-    read(output, products);
-    read_epilogue(output, id, kernel.epilogue);
-    if (kernel.has_bias) output.step.weights.push_back({n.operands[2], Packing::channel_vector});
-    finish_winograd_side(std::move(output), shape.oc, choice.output_us);
+    const int outputs = winograd_outputs(choice.algorithm);
+    const std::vector<Band> bands =
+        winograd_bands(shape, outputs, band_bytes(winograd_weight_bytes(shape, outputs)));
+    Location tiles = new_value(transformed_view(winograd_input(bands[0].shape, outputs)));
+    Location products = new_value(transformed_view(winograd_products(bands[0].shape, outputs)));
+    for (const Band& band : bands) {
+      tiles.view = transformed_view(winograd_input(band.shape, outputs));
+      products.view = transformed_view(winograd_products(band.shape, outputs));
+      const WinogradSteps steps{id, choice, outputs, band, tiles, products};
+      transform_input(steps);
+      multiply(steps);
+      transform_output(steps);
+    }
+  }
+
+  void transform_input(const WinogradSteps& w) {
+    const ConvShape& shape = w.band.shape;
+    DraftStep draft = new_step(w.id, WinogradKernel{WinogradKernel::Side::input, shape, w.outputs});
+    read(draft, node(w.id).operands[0], Access::vector_channels);
+    draft.step.inputs[0] = image_rows(draft.step.inputs[0], w.band.image, w.band.x_row, shape.n, shape.ih);
+    write_intermediate(draft, w.tiles, ".winograd_input");
+    finish_winograd_side(std::move(draft), shape.ic, w.choice.input_us * w.band.share);
+  }
+
+  void multiply(const WinogradSteps& w) {
+    ConvChoice choice = w.choice;
+    choice.algorithm = ConvAlgorithm::direct;
+    const ConvKernel kernel = conv_kernel(winograd_product_shape(w.band.shape, w.outputs), choice);
+    DraftStep draft = new_step(w.id, kernel);
+    read(draft, w.tiles);
+    write_intermediate(draft, w.products, ".winograd_products");
+    const Packing packing = w.outputs == 2 ? Packing::winograd_f2 : Packing::winograd_f4;
+    draft.step.weights.push_back({node(w.id).operands[1], packing});
+    draft.step.units = conv_units(kernel);
+    predict(draft.step, w.band, w.choice.microseconds - w.choice.input_us - w.choice.output_us);
+    draft.step.bytes = 4 * (w.tiles.view.shape.elements() + w.products.view.shape.elements()) +
+                       winograd_weight_bytes(w.band.shape, w.outputs);
+    finish_step(std::move(draft));
+  }
+
+  void transform_output(const WinogradSteps& w) {
+    const Node& n = node(w.id);
+    const ConvShape& shape = w.band.shape;
+    const WinogradKernel kernel{WinogradKernel::Side::output, shape, w.outputs, has_bias(n),
+                                *epilogue_of(n.op)};
+    const auto part = [&](const View& view) {
+      return image_rows(view, w.band.image, w.band.out_row, shape.n, shape.oh);
+    };
+    DraftStep draft = new_step(w.id, kernel);
+    read_epilogue(draft, w.id, kernel.epilogue);
+    for (View& operand : draft.step.inputs) operand = part(operand);
+    draft.step.inputs.insert(draft.step.inputs.begin(), w.products.view);
+    draft.input_buffers.insert(draft.input_buffers.begin(), w.products.buffer);
+    draft.step.output = part(draft.step.output);
+    if (kernel.has_bias) draft.step.weights.push_back({n.operands[2], Packing::channel_vector});
+    finish_winograd_side(std::move(draft), shape.oc, w.choice.output_us * w.band.share);
   }
 
   // The flops are those of the products.

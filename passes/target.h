@@ -18,6 +18,7 @@ struct Target {
   int fma_latency = 4;      // cycles
   int64_t l1_bytes = 32 << 10;
   int64_t l2_bytes = 1 << 20;
+  int64_t l3_bytes = 32 << 20;     // what a core can count on when the others rest
   double ghz = 3.5;                // only scales predicted times
   uint32_t required_features = 0;  // cardinal_feature bits of <cardinal/abi.h>
   bool operator==(const Target&) const = default;

@@ -81,11 +81,22 @@ int64_t winograd_elements(int outputs) { return static_cast<int64_t>(outputs + 2
 Shape winograd_input(const ConvShape& s, int outputs) { return transformed(s, s.ic, outputs); }
 Shape winograd_products(const ConvShape& s, int outputs) { return transformed(s, s.oc, outputs); }
 
+int64_t winograd_weight_bytes(const ConvShape& s, int outputs) {
+  return 4 * winograd_elements(outputs) * whole_blocks(s.oc) * whole_blocks(s.ic / s.groups);
+}
+
 View transformed_view(const Shape& shape) {
   View view = make_view(Space::workspace, 0, 0, shape, Layout::nchw16c);
   view.stride_block = (shape.h() * shape.w() | 1) * kChannelBlock;
   view.stride_n = view.blocks() * view.stride_block;
   return view;
+}
+
+std::vector<Band> winograd_bands(const ConvShape& s, int outputs, int64_t bytes) {
+  const int64_t tile_rows = ceil_div(s.oh, outputs);
+  const int64_t elements = winograd_input(s, outputs).elements() + winograd_products(s, outputs).elements();
+  const int64_t fit = std::max<int64_t>(1, bytes / (4 * elements / (tile_rows * s.n)));  // rows of tiles
+  return make_bands(s, fit / tile_rows, outputs * fit, outputs);
 }
 
 ConvShape winograd_product_shape(const ConvShape& s, int outputs) {

@@ -9,7 +9,7 @@
 
 #include <vector>
 
-#include "passes/plan.h"
+#include "passes/bands.h"
 
 namespace cardinal {
 
@@ -33,9 +33,14 @@ int winograd_outputs(ConvAlgorithm);  // m, or 0 for an algorithm of another kin
 int64_t winograd_elements(int outputs);  // of a transformed tile
 Shape winograd_input(const ConvShape&, int outputs);
 Shape winograd_products(const ConvShape&, int outputs);
+int64_t winograd_weight_bytes(const ConvShape&, int outputs);  // of the transformed kernel
 // Where such a tensor lies in its buffer. Blocks are an odd number of cache lines apart: the elements of a
 // tile, which are read and written together, would else fall into the same few sets of the caches.
 View transformed_view(const Shape&);
+// Bands that are computed with all three steps, one after another; what passes between the steps takes
+// `bytes` or a row of tiles.
+std::vector<Band> winograd_bands(const ConvShape&, int outputs, int64_t bytes);
+
 // The matrix products: a 1x1 convolution with a group for each element and group.
 ConvShape winograd_product_shape(const ConvShape&, int outputs);
 

@@ -261,3 +261,23 @@ TEST_CASE("large and odd shapes stay within int64") {
   wide.output(wide.conv(wide.input({1, 4, 40, 40}), Conv{4, {39, 39}}));
   check_plan(wide.graph, avx512_target());
 }
+
+TEST_CASE("a convolution of many images is computed in bands that fit the cache") {
+  NetworkBuilder net("one");
+  net.output(net.conv(net.input({5, 64, 20, 20}), Conv{96, {1, 1}}, "conv"));
+  Target target = avx512_target();
+  target.l3_bytes = 8 * 2 * 64 * 400 * 4;  // two images
+  const Plan plan = plan_of(net.graph, target);
+  const Step* reads[3] = {};
+  size_t bands = 0;
+  for (const Step& step : plan.steps)
+    if (step.name == "conv") reads[bands++ % 3] = &step;
+  REQUIRE(bands == 3);
+  CHECK(reads[0]->output.shape == Shape{2, 96, 20, 20});
+  CHECK(reads[2]->output.shape == Shape{1, 96, 20, 20});
+  CHECK(reads[2]->inputs[0].offset - reads[0]->inputs[0].offset == 4 * 64 * 400);
+  CHECK(reads[0]->weights[0].offset == reads[2]->weights[0].offset);
+  CHECK(reads[0]->candidates.size() > 1);
+  CHECK(reads[1]->candidates.empty());
+  CHECK(reads[1]->predicted_us == Approx(2 * reads[2]->predicted_us));
+}

@@ -38,6 +38,23 @@ Plan forced(const Graph& graph, const Target& target, ConvAlgorithm algorithm) {
   return plan_of(graph, target, {.overrides = {{"conv", wanted}}, .winograd = false});
 }
 
+void check_execution(const Graph& graph, const Plan& plan) {
+  const std::unique_ptr<WeightStore> store = random_weights(graph, 5);
+  const std::vector<Tensor> inputs = random_inputs(graph, 6);
+  const Tensor expected = interpret(graph, *store, inputs)[0];
+  const Tensor actual = execute_plan(graph, plan, *store, inputs)[0];
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < expected.data.size(); ++i) {
+    largest = std::max(largest, std::abs(expected.data[i]));
+    error = std::max(error, std::abs(expected.data[i] - actual.data[i]));
+  }
+  CHECK(error <= 1e-5 * largest);  // the transformed weights are floats
+}
+
+int64_t transformed_bytes(const Step& products) {
+  return 4 * (products.inputs[0].shape.elements() + products.output.shape.elements());
+}
+
 }  // namespace
 
 TEST_CASE("Winograd's transforms compute a convolution") {
@@ -69,16 +86,7 @@ TEST_CASE("executed Winograd plans agree with the interpreter") {
           const Plan plan = forced(graph, target, algorithm);
           INFO(print(plan, graph));
           REQUIRE(plan.steps.size() >= 4);
-          const std::unique_ptr<WeightStore> store = random_weights(graph, 5);
-          const std::vector<Tensor> inputs = random_inputs(graph, 6);
-          const Tensor expected = interpret(graph, *store, inputs)[0];
-          const Tensor actual = execute_plan(graph, plan, *store, inputs)[0];
-          double largest = 0, error = 0;
-          for (size_t i = 0; i < expected.data.size(); ++i) {
-            largest = std::max(largest, std::abs(expected.data[i]));
-            error = std::max(error, std::abs(expected.data[i] - actual.data[i]));
-          }
-          CHECK(error <= 1e-5 * largest);  // the transformed weights are floats
+          check_execution(graph, plan);
         }
 }
 
@@ -114,4 +122,60 @@ TEST_CASE("Winograd is chosen for large 3x3 convolutions only if it is allowed")
     const Plan off = plan_of(net.graph, target, {.overrides = {}, .winograd = false});
     CHECK(std::get<ConvKernel>(step_called(off, "conv").kernel).algorithm == ConvAlgorithm::direct);
   }
+}
+
+TEST_CASE("large Winograd convolutions are computed in bands") {
+  Target target = avx512_target();
+  for (ConvAlgorithm algorithm : kBoth)
+    for (int64_t images : {1, 3})
+      for (int64_t kilobytes : {1, 200, 4000}) {
+        target.l3_bytes = 8 * kilobytes << 10;
+        const Graph graph = residual_network({images, 20, 23, 11}, 3);
+        const Plan plan = forced(graph, target, algorithm);
+        INFO(print(plan, graph));
+        std::vector<const Step*> products;
+        double flops = 0, whole = 0;
+        const Plan unbanded = forced(graph, avx512_target(), algorithm);
+        for (const Step& step : unbanded.steps) whole += step.flops;
+        for (const Step& step : plan.steps) {
+          flops += step.flops;
+          if (step.name == "conv.winograd_products") products.push_back(&step);
+        }
+        const int64_t fits = std::max(kilobytes << 10, products.at(0)->weights[0].floats * 4);
+        for (const Step* step : products) CHECK(transformed_bytes(*step) <= fits);
+        const int64_t all = transformed_bytes(step_called(unbanded, "conv.winograd_products"));
+        CHECK((products.size() > 1) == (all > fits));
+        CHECK(flops == Approx(whole));
+        check_execution(graph, plan);
+      }
+}
+
+TEST_CASE("the rows of a band's input are those that its outputs need") {
+  ConvShape s;
+  s.ic = s.oc = 16;
+  s.kh = s.kw = 3;
+  s.ih = 10;
+  s.iw = s.ow = 4;
+  for (int64_t top : {0, 1, 6})
+    for (int64_t bottom : {0, 1, 7}) {
+      s.pad_top = top;
+      s.oh = s.ih + top + bottom - 2;
+      int64_t next = 0;
+      for (const Band& band : winograd_bands(s, 2, 1)) {
+        CHECK(band.out_row == next);
+        next += band.shape.oh;
+        CHECK(band.shape.oh == std::min<int64_t>(2, s.oh - band.out_row));
+        CHECK(band.x_row >= 0);
+        CHECK(band.shape.ih >= 1);
+        CHECK(band.x_row + band.shape.ih <= s.ih);
+        for (int64_t y = band.out_row; y < next + 2; ++y) {
+          const int64_t row = y - s.pad_top;  // the first that output row y needs
+          if (row < 0 || row >= s.ih) continue;
+          CHECK(row >= band.x_row);
+          CHECK(row < band.x_row + band.shape.ih);
+          CHECK(y - band.out_row - band.shape.pad_top == row - band.x_row);
+        }
+      }
+      CHECK(next == s.oh);
+    }
 }
