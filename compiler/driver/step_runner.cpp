@@ -1,13 +1,19 @@
 #include "compiler/driver/step_runner.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 #include <new>
 
 namespace cardinal::driver {
 
-void StepRunner::FreeAligned::operator()(float* memory) const {
-  ::operator delete(memory, std::align_val_t{CARDINAL_ALIGNMENT});
-}
+namespace {
+
+constexpr std::align_val_t kHugePage{size_t{2} << 20};
+
+}  // namespace
+
+void StepRunner::FreeAligned::operator()(float* memory) const { ::operator delete(memory, kHugePage); }
 
 StepRunner::StepRunner(const Model& model, std::vector<std::vector<std::byte>> inputs)
     : inputs_(std::move(inputs)) {
@@ -15,7 +21,8 @@ StepRunner::StepRunner(const Model& model, std::vector<std::vector<std::byte>> i
   for (const TensorInfo& tensor : model.outputs()) outputs_.emplace_back(tensor.bytes);
   for (auto& buffer : outputs_) output_pointers_.push_back(buffer.data());
   auto bytes = static_cast<size_t>(model.workspace_bytes());
-  workspace_.reset(static_cast<float*>(::operator new(bytes, std::align_val_t{CARDINAL_ALIGNMENT})));
+  workspace_.reset(static_cast<float*>(::operator new(bytes, kHugePage)));
+  madvise(workspace_.get(), bytes, MADV_HUGEPAGE);  // as a session's workspace, so that times are the same
   // All ones is a NaN: whatever reads memory that no step has written shows.
   std::memset(workspace_.get(), 0xff, bytes);
   frame_ = {input_pointers_.data(), output_pointers_.data(), model.weights(), workspace_.get()};
