@@ -19,13 +19,17 @@ std::string describe(const ConvChoice& c) {
   return fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll);
 }
 
-// Bytes of the weights of all convolutions and linear layers.
-int64_t network_weights(const Graph& graph, const std::vector<bool>& live) {
-  int64_t floats = 0;
-  for (NodeId id : graph.ids())
-    if (live[index(id)] && is_conv(graph[id]) && !graph[id].is_constant)
-      floats += graph[graph[id].operands[1]].type.shape.elements();
-  return floats * 4;
+// Bytes of the weights of all convolutions and linear layers, as if Winograd's F(4x4) were chosen wherever it
+// may be.
+int64_t network_weights(const Graph& graph, const std::vector<bool>& live, bool winograd) {
+  int64_t bytes = 0;
+  for (NodeId id : graph.ids()) {
+    if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
+    const ConvShape shape = shape_of_conv(graph, id);
+    bytes += winograd && winograd_possible(shape) ? winograd_weight_bytes(shape, 4)
+                                                  : 4 * graph[graph[id].operands[1]].type.shape.elements();
+  }
+  return bytes;
 }
 
 std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target, const StepOverride& wanted,
@@ -81,7 +85,7 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
   KernelChoices chosen(graph.size());
   Diagnostics errors;
   std::map<std::string, StepOverride> unused = options.overrides;
-  const int64_t weights = network_weights(graph, live);
+  const int64_t weights = network_weights(graph, live, options.winograd);
   for (NodeId id : graph.ids()) {
     if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
     const std::string name = step_name(graph, id);

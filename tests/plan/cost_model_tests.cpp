@@ -126,3 +126,17 @@ TEST_CASE("a depthwise convolution with a large kernel is possible everywhere") 
   for (const Target& target : {avx2_target(), avx512_target()})
     CHECK(best(s, target).algorithm == ConvAlgorithm::lanes);
 }
+
+TEST_CASE("Winograd is left where its weights take longer to read than direct convolution takes") {
+  // GoogLeNet's inception5a: four tiles of 4x4, and weights of 7 MB.
+  const ConvShape s = square(160, 7, 320, 3);
+  const auto predicted = [&](int64_t network_weights, ConvAlgorithm algorithm) {
+    StepOverride wanted;
+    wanted.algorithm = algorithm;
+    return winograd_choices({s, 0, network_weights}, avx512_target(), wanted).at(0).microseconds;
+  };
+  const double direct = best(s, avx512_target()).microseconds;
+  CHECK(predicted(100 << 20, ConvAlgorithm::winograd_f4) > direct);
+  CHECK(predicted(100 << 20, ConvAlgorithm::winograd_f2) < direct);
+  CHECK(predicted(10 << 20, ConvAlgorithm::winograd_f4) < direct);
+}
