@@ -18,6 +18,6 @@ cmake --build "$demo/digits" --clean-first
 
 echo
 echo "-- ResNeXt-50 with random weights"
-"$demo/cardinal/bin/cardinal" compile examples/networks/resnext50_32x4d.nn --weights random:1 \
-  -o "$demo/resnext50_32x4d.so"
+"$demo/cardinal/bin/cardinal" compile examples/networks/resnet.nn --network resnext50_32x4d \
+  --weights random:1 -o "$demo/resnext50_32x4d.so"
 "$demo/cardinal/bin/cardinal" bench "$demo/resnext50_32x4d.so"

@@ -81,7 +81,7 @@ TEST_CASE("bytes that are not text") {
 
 TEST_CASE("any prefix and any damaged line of a good file ends in errors or is good") {
   std::string text = test::read_text(test::source_root() + "/examples/networks/d2l_resnet18.nn") +
-                     test::read_text(test::source_root() + "/examples/networks/resnet_blocks.nn");
+                     test::read_text(test::source_root() + "/examples/networks/densenet.nn");
   for (size_t i = 0; i < text.size(); i += 7) errors_of(text.substr(0, i));
   for (size_t i = 0; i < text.size(); i += 5) {
     std::string damaged = text;

@@ -138,12 +138,12 @@ TEST_CASE("what follows from an error is silent") {
 }
 
 TEST_CASE("what elaboration makes can be printed, parsed and printed again") {
-  for (const char* name : {"resnet18", "resnext50_32x4d", "vgg11_bn"}) {
+  for (const auto& [file, network] :
+       {std::pair{"resnet.nn", "resnet18"}, {"resnet.nn", "resnext50_32x4d"}, {"vgg.nn", "vgg11_bn"}}) {
     SourceMap sources;
-    Result<Program> program =
-        parse_program(sources, test::source_root() + "/examples/networks/" + name + ".nn");
+    Result<Program> program = parse_program(sources, test::source_root() + "/examples/networks/" + file);
     REQUIRE(program);
-    Result<Graph> graph = elaborate(*program, {});
+    Result<Graph> graph = elaborate(*program, {network, {}});
     REQUIRE(graph);
     std::string text = print(*graph, &sources);
     Result<Graph> again = parse_ir(sources, "again.ir", text);

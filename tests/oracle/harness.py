@@ -1,11 +1,12 @@
 """What the comparisons with PyTorch share: skipping without PyTorch, driving the tool, and measuring the error."""
 
 import argparse
+import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
-import time
 import warnings
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
@@ -33,14 +34,15 @@ class Failure(Exception):
 
 
 def call(command, directory):
-    """Runs a command to its end; returns the seconds it took."""
-    start = time.monotonic()
+    """Runs a command to its end; returns the seconds of processor time it took, which other load changes little."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [str(word) for word in command], cwd=directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         raise Failure(f"{' '.join(str(word) for word in command)}: exit code {done.returncode}\n{done.stderr.strip()}")
-    return time.monotonic() - start
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def arguments(description):
@@ -51,13 +53,21 @@ def arguments(description):
     return parser
 
 
-def compile_network(tool, source, directory, target, settings=()):
+def compile_network(tool, source, directory, target, network="", settings=None):
     """Compiles SOURCE with DIRECTORY's weights into it; returns the shared object and the seconds."""
     so = directory / "network.so"
     command = [tool, "compile", source, "--weights", directory / WEIGHTS, "--target", target, "-o", so]
-    for setting in settings:
-        command += ["--set", setting]
+    command += ["--network", network] if network else []
+    for key, value in (settings or {}).items():
+        command += ["--set", f"{key}={value}"]
     return so, call(command, directory)
+
+
+def code_bytes(tool, so, directory):
+    """Of a compiled network, all but its weights."""
+    text = subprocess.run([tool, "info", so, "--json"], cwd=directory, capture_output=True, text=True, check=True).stdout
+    info = json.loads(text)
+    return info["file_bytes"] - info["weights_bytes"]
 
 
 def run_network(tool, so, x, directory, threads=1):
