@@ -217,6 +217,7 @@ void Emitter::store_block(llvm::Value* value, llvm::Value* address, int64_t alig
 }
 
 llvm::Value* Emitter::load_block(const View& view, llvm::Value* address, int lanes, int width) {
+  if (view.stride_c == 0) return broadcast(address, width);
   if (view.vector_channels())
     return load_block(address, std::min<int64_t>(block_alignment(view), 4 * width), lanes, width);
   llvm::Value* value =
@@ -287,7 +288,7 @@ int64_t block_alignment(const View& view) {
 
 int last_block_lanes(const View& view) {
   int tail = static_cast<int>(view.shape.c() % kChannelBlock);
-  return view.padded || tail == 0 ? static_cast<int>(kChannelBlock) : tail;
+  return view.padded || tail == 0 || view.stride_c == 0 ? static_cast<int>(kChannelBlock) : tail;
 }
 
 }  // namespace cardinal

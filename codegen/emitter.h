@@ -93,7 +93,7 @@ class Emitter {
   // Vectors may be narrower than a block: `width` is the result's, a store takes the value's.
   llvm::Value* load_block(llvm::Value* address, int64_t alignment, int lanes = 16, int width = 16);
   void store_block(llvm::Value* value, llvm::Value* address, int64_t alignment, int lanes = 16);
-  // A block of a view at `address`, whatever the view's channel stride.
+  // A block of a view at `address`, whatever the view's channel stride; 0 loads one float into all lanes.
   llvm::Value* load_block(const View& view, llvm::Value* address, int lanes = 16, int width = 16);
   void store_block(const View& view, llvm::Value* value, llvm::Value* address, int lanes = 16);
   void prefetch(llvm::Value* address);  // into L2
@@ -120,7 +120,7 @@ llvm::Value* block_address(Emitter&, const View&, llvm::Value* base, const Block
 
 // Bytes that every block of the view is aligned to: 64 in the workspace where its strides allow, else 4.
 int64_t block_alignment(const View&);
-// Lanes of the view's last block that may be touched: 16 if it is padded.
+// Lanes of the view's last block that may be touched: 16 if it is padded or broadcast along channels.
 int last_block_lanes(const View&);
 
 }  // namespace cardinal

@@ -11,11 +11,22 @@ namespace cardinal {
 
 namespace {
 
-constexpr std::array<std::string_view, 11> kActivationNames{"relu", "relu6",     "leaky_relu", "sigmoid",
-                                                            "tanh", "silu",      "hardswish",  "hardsigmoid",
-                                                            "gelu", "gelu_tanh", "affine"};
-constexpr std::array<std::string_view, kRoles> kRoleNames{"kernel", "bias", "scale",
-                                                          "shift",  "mean", "variance"};
+struct ActivationFacts {
+  std::string_view name;
+  int numbers = 0;  // how many of alpha and beta it has
+};
+constexpr std::array kActivations{
+    // in the order of Activation::Kind
+    ActivationFacts{"relu"},     ActivationFacts{"relu6"},     ActivationFacts{"leaky_relu", 1},
+    ActivationFacts{"clip", 2},  ActivationFacts{"sigmoid"},   ActivationFacts{"tanh"},
+    ActivationFacts{"silu"},     ActivationFacts{"hardswish"}, ActivationFacts{"hardsigmoid", 2},
+    ActivationFacts{"gelu"},     ActivationFacts{"gelu_tanh"}, ActivationFacts{"elu", 1},
+    ActivationFacts{"selu"},     ActivationFacts{"celu", 1},   ActivationFacts{"softplus"},
+    ActivationFacts{"softsign"}, ActivationFacts{"mish"},      ActivationFacts{"affine", 2},
+};
+static_assert(kActivations.size() == static_cast<size_t>(Activation::Kind::affine) + 1);
+constexpr std::array<std::string_view, kRoles> kRoleNames{"kernel", "bias",     "scale", "shift",
+                                                          "mean",   "variance", "slope"};
 constexpr std::array<std::string_view, 3> kStoredOrderNames{"as_written", "hwio", "io"};
 constexpr std::array<std::string_view, 2> kFlattenOrderNames{"chw", "hwc"};
 
@@ -72,9 +83,10 @@ AttrValue int_list(std::span<const int64_t> values) {
 }
 
 std::string activation_from(std::string_view word, Activation& out) {
-  auto found = std::find(kActivationNames.begin(), kActivationNames.end(), word);
-  if (found == kActivationNames.end()) return fmt::format("unknown epilogue step '{}'", word);
-  out.kind = static_cast<Activation::Kind>(found - kActivationNames.begin());
+  auto found = std::find_if(kActivations.begin(), kActivations.end(),
+                            [&](const ActivationFacts& activation) { return activation.name == word; });
+  if (found == kActivations.end()) return fmt::format("unknown epilogue step '{}'", word);
+  out.kind = static_cast<Activation::Kind>(found - kActivations.begin());
   return {};
 }
 
@@ -124,22 +136,25 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
-std::string_view to_string(Activation::Kind kind) { return kActivationNames[static_cast<size_t>(kind)]; }
+std::string_view to_string(Activation::Kind kind) { return kActivations[static_cast<size_t>(kind)].name; }
 
-int activation_numbers(Activation::Kind kind) {
-  return kind == Activation::Kind::leaky_relu ? 1 : kind == Activation::Kind::affine ? 2 : 0;
-}
+int activation_numbers(Activation::Kind kind) { return kActivations[static_cast<size_t>(kind)].numbers; }
 
 double evaluate(Activation activation, double x) {
   // Written so that NaN comes out as NaN.
   auto clamp = [](double v, double low, double high) { return v < low ? low : v > high ? high : v; };
+  auto elu = [](double v, double alpha) { return v < 0 ? alpha * std::expm1(v) : v; };
+  auto softplus = [](double v) { return std::max(v, 0.0) + std::log1p(std::exp(-std::abs(v))); };
+  const double alpha = activation.alpha, beta = activation.beta;
   switch (activation.kind) {
     case Activation::Kind::relu:
       return x < 0 ? 0 : x;
     case Activation::Kind::relu6:
       return clamp(x, 0, 6);
     case Activation::Kind::leaky_relu:
-      return x < 0 ? activation.alpha * x : x;
+      return x < 0 ? alpha * x : x;
+    case Activation::Kind::clip:
+      return clamp(x, alpha, beta);
     case Activation::Kind::sigmoid:
       return 1 / (1 + std::exp(-x));
     case Activation::Kind::tanh:
@@ -149,13 +164,25 @@ double evaluate(Activation activation, double x) {
     case Activation::Kind::hardswish:
       return x * clamp(x + 3, 0, 6) / 6;
     case Activation::Kind::hardsigmoid:
-      return clamp(x + 3, 0, 6) / 6;
+      return clamp(alpha * x + beta, 0, 1);
     case Activation::Kind::gelu:
       return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
     case Activation::Kind::gelu_tanh:
       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::Kind::elu:
+      return elu(x, alpha);
+    case Activation::Kind::selu:
+      return kSeluScale * elu(x, kSeluAlpha);
+    case Activation::Kind::celu:
+      return alpha * elu(x / alpha, 1);
+    case Activation::Kind::softplus:
+      return softplus(x);
+    case Activation::Kind::softsign:
+      return x / (1 + std::abs(x));
+    case Activation::Kind::mish:
+      return x * std::tanh(softplus(x));
     case Activation::Kind::affine:
-      return activation.alpha * x + activation.beta;
+      return alpha * x + beta;
   }
   return x;
 }

@@ -44,6 +44,7 @@ struct Activation {
     relu,
     relu6,
     leaky_relu,
+    clip,
     sigmoid,
     tanh,
     silu,
@@ -51,13 +52,24 @@ struct Activation {
     hardsigmoid,
     gelu,
     gelu_tanh,
+    elu,
+    selu,
+    celu,
+    softplus,
+    softsign,
+    mish,
     affine
   };
   Kind kind = Kind::relu;
-  double alpha = 0;  // leaky_relu's slope for negative inputs, affine's factor
-  double beta = 0;   // affine's summand
+  // What the function's attributes are, in their order: leaky_relu's slope; clip's bounds; elu's and celu's
+  // alpha; the factor and the summand of hardsigmoid and affine.
+  double alpha = 0;
+  double beta = 0;
   bool operator==(const Activation&) const = default;
 };
+// Klambauer et al. 2017: what keeps mean 0 and variance 1.
+inline constexpr double kSeluAlpha = 1.6732632423543772;
+inline constexpr double kSeluScale = 1.0507009873554805;
 std::string_view to_string(Activation::Kind);
 int activation_numbers(Activation::Kind);  // how many of alpha and beta it has
 double evaluate(Activation, double x);
@@ -75,8 +87,8 @@ int epilogue_operands(const Epilogue&);      // how many extra operands the step
 
 // What a parameter is for: decides how random weights are drawn, what checks apply and what a framework calls
 // it.
-enum class Role : uint8_t { kernel, bias, scale, shift, mean, variance };
-inline constexpr size_t kRoles = 6;
+enum class Role : uint8_t { kernel, bias, scale, shift, mean, variance, slope };
+inline constexpr size_t kRoles = 7;
 
 // The order of a weight's elements in its file: that of its dimensions, or with the output channels last, of
 // a kernel [OC, IC, KH, KW] as [KH, KW, IC, OC] (hwio), of a linear layer's [OC, IC] as [IC, OC] (io).

@@ -8,12 +8,13 @@ namespace {
 
 constexpr Convention kConventions[] = {
     {.name = "pytorch",
-     .weight_names = {{{"", "weight"},         // kernel
-                       {"", "bias"},           // bias
-                       {"", "weight"},         // scale
-                       {"", "bias"},           // shift
-                       {"", "running_mean"},   // mean
-                       {"", "running_var"}}},  // variance
+     .weight_names = {{{"", "weight"},        // kernel
+                       {"", "bias"},          // bias
+                       {"", "weight"},        // scale
+                       {"", "bias"},          // shift
+                       {"", "running_mean"},  // mean
+                       {"", "running_var"},   // variance
+                       {"", "weight"}}},      // slope
      .output_channels_last = false,
      .layout = Layout::nchw,
      .flatten = FlattenOrder::chw,
@@ -29,7 +30,8 @@ constexpr Convention kConventions[] = {
                        {"", "gamma"},
                        {"", "beta"},
                        {"", "running_mean"},
-                       {"", "running_var"}}},
+                       {"", "running_var"},
+                       {"", "alpha"}}},
      .output_channels_last = false,
      .layout = Layout::nchw,
      .flatten = FlattenOrder::chw,
@@ -45,7 +47,8 @@ constexpr Convention kConventions[] = {
                        {"", "gamma"},
                        {"", "beta"},
                        {"", "moving_mean"},
-                       {"", "moving_variance"}}},
+                       {"", "moving_variance"},
+                       {"", "alpha"}}},
      .output_channels_last = true,
      .layout = Layout::nhwc,
      .flatten = FlattenOrder::hwc,
@@ -61,7 +64,8 @@ constexpr Convention kConventions[] = {
                        {"params.", "scale"},
                        {"params.", "bias"},
                        {"batch_stats.", "mean"},
-                       {"batch_stats.", "var"}}},
+                       {"batch_stats.", "var"},
+                       {"params.", "negative_slope"}}},
      .output_channels_last = true,
      .layout = Layout::nhwc,
      .flatten = FlattenOrder::hwc,

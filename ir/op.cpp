@@ -23,7 +23,9 @@ template <class Op>
 concept HasSemantics =
     requires(const Op& op, std::span<const Tensor* const> in, Tensor& out) { op.evaluate(in, out); };
 template <class Op>
-concept IsActivation = requires(const Op& op) { op.activation(); };
+concept IsActivation = requires(const Op& op) {
+  { op.activation() } -> std::same_as<Activation>;
+};
 template <class Op>
 concept MovesChannels = requires(const Op& op) { op.sources(int64_t{1}); };
 
@@ -111,10 +113,21 @@ std::optional<OpError> check_parameters(const Op& op, std::span<const TensorType
   return {};
 }
 
+// The op's own rule; an activation without one keeps its operand's type.
+template <class Op>
+Inferred infer_bare(const Op& op, std::span<const TensorType> operands) {
+  if constexpr (requires { op.infer(operands); }) {
+    return op.infer(operands);
+  } else {
+    static_assert(IsActivation<Op>, "an op needs a shape rule");
+    return operands[0];
+  }
+}
+
 template <class Op>
 Inferred infer_op(const Op& op, std::span<const TensorType> operands) {
   if (auto error = check_count(op, operands)) return *error;
-  Inferred inferred = op.infer(operands.first(operands.size() - epilogue_count(op)));
+  Inferred inferred = infer_bare(op, operands.first(operands.size() - epilogue_count(op)));
   const TensorType* type = std::get_if<TensorType>(&inferred);
   if (!type) return inferred;
   if (auto error = check_parameters(op, operands)) return *error;
@@ -207,7 +220,9 @@ std::vector<Parameter> parameters(const OpAttrs& op, const TensorType& x) {
 void evaluate(const OpAttrs& op, std::span<const Tensor* const> operands, Tensor& out) {
   std::visit(
       [&]<class Op>(const Op& attrs) {
-        if constexpr (HasSemantics<Op>)
+        if constexpr (IsActivation<Op>)
+          evaluate_activation(attrs.activation(), *operands[0], out);
+        else if constexpr (HasSemantics<Op>)
           attrs.evaluate(operands, out);
         else
           assert(!"the interpreter supplies the values of inputs and weights");
@@ -221,6 +236,7 @@ double flops(const OpAttrs& op, std::span<const TensorType> operands, const Tens
   return std::visit(
       [&]<class Op>(const Op& attrs) {
         double total = 0;
+        if constexpr (IsActivation<Op>) total += static_cast<double>(out.shape.elements());
         if constexpr (HasSemantics<Op>) total += attrs.flops(operands, out);
         if constexpr (HasEpilogue<Op>) total += epilogue_flops(attrs.epilogue, out);
         return total;

@@ -6,12 +6,14 @@
 #include <optional>
 #include <variant>
 
+#include "ir/ops/activations.h"
 #include "ir/ops/boundary.h"
 #include "ir/ops/channels.h"
 #include "ir/ops/conv.h"
 #include "ir/ops/elementwise.h"
 #include "ir/ops/linear.h"
 #include "ir/ops/norm.h"
+#include "ir/ops/pad.h"
 #include "ir/ops/pool.h"
 #include "ir/ops/shape_ops.h"
 #include "ir/ops/training.h"
@@ -20,9 +22,10 @@ namespace cardinal {
 
 using OpAttrs = std::variant<Input, Weight, Output,                                         //
                              Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
-                             Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu,
-                             Affine, Add, Mul, MaxPool, AvgPool, GlobalAvgPool, AdaptiveAvgPool,
-                             AdaptiveMaxPool, Concat, Slice, ChannelShuffle, Shift, Flatten, Softmax, Dropout,
+                             Relu, Relu6, LeakyRelu, Clip, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu,
+                             Elu, Selu, Celu, Softplus, Softsign, Mish, Affine, Prelu, Add, Mul, Pad, MaxPool,
+                             AvgPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool, Concat,
+                             Slice, ChannelShuffle, Shift, Flatten, Softmax, LogSoftmax, Dropout,
                              StochasticDepth, LayerNorm, LocalResponseNorm, ChannelScale>;
 
 struct FieldInfo {

@@ -22,6 +22,9 @@
 //     double flops(std::span<const TensorType> operands, const TensorType& out) const;
 //   };
 //
+// An elementwise function declares `Activation activation() const` instead of the last three: it keeps its
+// operand's type, unless it has an `infer` to refuse attributes with (ir/ops/activations.h).
+//
 // A node's operands are the user's tensors, then its parameters, then the operands of its epilogue. What all
 // ops have in common is done once, in ir/op.cpp: it counts operands before it calls `infer`, afterwards
 // checks the parameters against `parameters` and the operands of an `Epilogue epilogue` member, applies the

@@ -58,6 +58,8 @@ void fill(std::span<float> out, uint64_t key, const Weight& weight) {
       return each([deviation](uint64_t bits) { return normal(bits) * deviation; });
     case Role::scale:
       return each([](uint64_t bits) { return 0.5f + 0.5f * uniform(bits); });
+    case Role::slope:
+      return each([](uint64_t bits) { return 0.5f * uniform(bits); });
     case Role::variance:
       return each([](uint64_t bits) { return 0.5f + uniform(bits); });
     case Role::bias:

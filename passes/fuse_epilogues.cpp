@@ -4,9 +4,10 @@
 //   before: %c = conv(%x, %w, %b)   %s = add(%c, %shortcut)   %y = relu(%s)
 //   after:  %y = conv(%x, %w, %b, %shortcut) {epilogue=[add, relu]}
 //
-// Needs: the producer can carry an epilogue (conv, linear, channel_affine, add, mul), has no other user, and
-// has the result's shape (it is not the broadcast side). Where both operands of an add qualify, the one with
-// more arithmetic takes it: there the extra traffic hides best. Fused nodes keep the producer's name.
+// Needs: the producer can carry an epilogue (conv, linear, channel_affine, add, mul, ...), has no other user,
+// and has the result's shape (it is not the broadcast side); the other operand is one that an epilogue takes.
+// Where both operands of an add qualify, the one with more arithmetic takes it: there the extra traffic hides
+// best. Fused nodes keep the producer's name.
 #include "passes/passes.h"
 
 namespace cardinal {
@@ -44,7 +45,12 @@ class Fuser {
   // Which operand of a two-operand node takes it, or -1.
   int fused_side(NodeId id) const {
     const Node& node = r_.old[id];
-    bool left = fusable(node.operands[0], id), right = fusable(node.operands[1], id);
+    const auto takes = [&](int side) {
+      const Epilogue step{{EpilogueStep::Kind::add, {}}};
+      const TensorType& other = r_.old[node.operands[1 - side]].type;
+      return fusable(node.operands[side], id) && check_epilogue(step, {&other, 1}, node.type).empty();
+    };
+    const bool left = takes(0), right = takes(1);
     if (left && right)
       return node_flops(r_.old, node.operands[0]) > node_flops(r_.old, node.operands[1]) ? 0 : 1;
     return left ? 0 : right ? 1 : -1;

@@ -92,6 +92,7 @@ void pack_lanes(const ConvKernel& kernel, const Tensor& weight, std::span<float>
 
 void pack(const Step& step, Packing packing, const Tensor& constant, std::span<float> out) {
   if (packing == Packing::channel_vector) {
+    if (constant.data.size() == 1) std::fill(out.begin(), out.end(), static_cast<float>(constant.data[0]));
     std::transform(constant.data.begin(), constant.data.end(), out.begin(),
                    [](double x) { return static_cast<float>(x); });
     return;
@@ -114,8 +115,8 @@ void pack(const Step& step, Packing packing, const Tensor& constant, std::span<f
 using PackingKey = std::tuple<NodeId, Packing, int, int64_t, std::vector<int64_t>, int64_t>;
 
 PackingKey packing_key(const Step& step, const PackedWeight& weight) {
-  PackingKey key{weight.constant, weight.packing, 0, 0, {}, 1};
-  if (weight.packing == Packing::channel_vector) return key;
+  if (weight.packing == Packing::channel_vector)
+    return {weight.constant, weight.packing, 0, weight.floats, {}, 1};
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   return {weight.constant,      weight.packing,     kernel.panel,
           kernel.reduce_blocks, kernel.first_block, kernel.shape.groups};

@@ -16,6 +16,7 @@ constexpr std::array kPasses = {
     Pass{"remove_dead_nodes", "drop what no output needs, merge what is computed twice", remove_dead_nodes},
     Pass{"regular_pools", "adaptive pools with equal bins as pools over windows", regular_pools},
     Pass{"simplify", "remove nodes that change nothing", simplify},
+    Pass{"fold_padding", "padding with zeros into the windows that read it", fold_padding},
     Pass{"fold_batch_norm", "fold batch norm into the convolution or linear layer before it",
          fold_batch_norm},
     Pass{"lower_batch_norm", "turn the remaining batch norms into a multiply and an add", lower_batch_norm},
@@ -30,6 +31,8 @@ struct Order {
 };
 constexpr std::array kOrder = {
     Order{"regular_pools", "simplify", "a window of one pixel changes nothing"},
+    Order{"simplify", "fold_padding", "an identity between a pad and its reader would hide the pair"},
+    Order{"fold_padding", "fuse_epilogues", "a relu in an epilogue is no longer seen to be one"},
     Order{"simplify", "fold_batch_norm",
           "an identity between a convolution and its batch norm would hide the pair"},
     Order{"fold_batch_norm", "lower_batch_norm", "lowering takes whatever folding left"},

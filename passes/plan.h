@@ -48,7 +48,7 @@ int64_t view_elements(const Shape&, Layout);  // buffer size in elements, pad la
 
 // Formats of a constant in the packed weights. All are made of whole 16-float vectors, 64-byte aligned.
 enum class Packing : uint8_t {
-  channel_vector,  // [blocks * 16], zero beyond C: bias, scale, shift
+  channel_vector,  // [blocks * 16], zero beyond C: bias, scale, shift; a single value is repeated
   conv_panels,     // see ConvKernel, algorithm direct
   conv_lanes,      // see ConvKernel, algorithm lanes
   winograd_f2,     // conv_panels of a 3x3 kernel transformed for tiles of 2x2 outputs; see winograd.h
@@ -153,12 +153,14 @@ struct PoolKernel {
   // Units: ((block * n + image) * oh + row) * tiles + tile; global_average: block * n + image.
 };
 
-// out = epilogue(base), vector by vector. Every view has vector channels, or all have the same strides.
+// out = epilogue(base), vector by vector. Every view has vector channels (or is broadcast along them), or all
+// have the same strides.
 struct PointwiseKernel {
-  enum class Base : uint8_t { copy, add, mul, scale, affine } base = Base::copy;
+  enum class Base : uint8_t { copy, add, mul, scale, affine, prelu } base = Base::copy;
   Epilogue epilogue;  // a standalone activation is copy with a one-step epilogue
-  // Operands: inputs[0], inputs[1] (add, mul), then the epilogue's; a broadcast operand has h = w = 1 and
-  // stride_h = stride_w = 0. scale and affine: weights[0] scale; affine: weights[1] shift.
+  // Operands: inputs[0], inputs[1] (add, mul), then the epilogue's. An operand that is broadcast along a
+  // dimension has the extent 1 and the stride 0 there; along channels stride_block = stride_c = 0. scale,
+  // affine and prelu: weights[0]; affine: weights[1] shift.
   // Units: (block * n + image) * oh + row.
 };
 
@@ -182,8 +184,17 @@ struct AdaptivePoolKernel {
   bool max = false;  // else the mean
 };
 
+// The image with `value` around it, or cut off on sides below 0. Both views have vector channels. Units:
+// (block * n + image) * oh + row.
+struct PadKernel {
+  int64_t top = 0, left = 0;
+  double value = 0;
+};
+
 // Over channels, pixel by pixel; both views have vector channels. Units: n * h * w.
-struct SoftmaxKernel {};
+struct SoftmaxKernel {
+  bool log = false;
+};
 
 // The same. weights[0] scale, weights[1] shift.
 struct LayerNormKernel {
@@ -199,7 +210,7 @@ struct ResponseNormKernel {
 
 using Kernel =
     std::variant<ConvKernel, WinogradKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                 AdaptivePoolKernel, SoftmaxKernel, LayerNormKernel, ResponseNormKernel>;
+                 AdaptivePoolKernel, PadKernel, SoftmaxKernel, LayerNormKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ std::string name_of(const PointwiseKernel& k) {
       return "scale";
     case PointwiseKernel::Base::affine:
       return "affine";
+    case PointwiseKernel::Base::prelu:
+      return "prelu";
     case PointwiseKernel::Base::copy:
       break;
   }
@@ -75,7 +77,9 @@ std::string describe(const View& v) {
                                                  : fmt::format("out{}", v.index);
   if (v.space != Space::workspace && v.offset != 0) text += fmt::format("+{}", v.offset);
   if (v.first_channel != 0) text += fmt::format(" lane {}", v.first_channel);
-  if (!v.vector_channels())
+  if (v.stride_c == 0)
+    text += " one channel";
+  else if (!v.vector_channels())
     text += " planar";
   else if (!v.padded)
     text += v.stride_w == kChannelBlock ? " part" : " rows";
@@ -142,16 +146,18 @@ std::string describe_candidates(const Step& step) {
 }  // namespace
 
 std::string kernel_name(const Kernel& kernel) {
-  return std::visit(Overloaded{[](const ReorderKernel&) { return std::string("reorder"); },
-                               [](const GatherKernel&) { return std::string("gather"); },
-                               [](const AdaptivePoolKernel& k) {
-                                 return std::string(k.max ? "adaptive_max_pool" : "adaptive_avg_pool");
-                               },
-                               [](const SoftmaxKernel&) { return std::string("softmax"); },
-                               [](const LayerNormKernel&) { return std::string("layer_norm"); },
-                               [](const ResponseNormKernel&) { return std::string("local_response_norm"); },
-                               [](const auto& k) { return name_of(k); }},
-                    kernel);
+  return std::visit(
+      Overloaded{[](const ReorderKernel&) { return std::string("reorder"); },
+                 [](const GatherKernel&) { return std::string("gather"); },
+                 [](const AdaptivePoolKernel& k) {
+                   return std::string(k.max ? "adaptive_max_pool" : "adaptive_avg_pool");
+                 },
+                 [](const PadKernel&) { return std::string("pad"); },
+                 [](const SoftmaxKernel& k) { return std::string(k.log ? "log_softmax" : "softmax"); },
+                 [](const LayerNormKernel&) { return std::string("layer_norm"); },
+                 [](const ResponseNormKernel&) { return std::string("local_response_norm"); },
+                 [](const auto& k) { return name_of(k); }},
+      kernel);
 }
 
 std::string print(const Plan& plan, const Graph& graph, bool reasons) {

@@ -80,10 +80,13 @@ class Planner {
       return copy_unless_there(at(n.operands[0]), at(id), id, step_name(id));
     if (n.is<AdaptiveAvgPool>() || n.is<AdaptiveMaxPool>())
       return lower_rows(id, AdaptivePoolKernel{n.is<AdaptiveMaxPool>()});
+    if (n.is<GlobalMaxPool>()) return lower_rows(id, AdaptivePoolKernel{true});
+    if (const Pad* pad = n.as<Pad>())
+      return lower_rows(id, PadKernel{pad->padding.top, pad->padding.left, pad->value});
     if (!n.operands.empty())
       if (auto sources = channel_sources(n.op, node(n.operands[0]).type); !sources.empty())
         return lower_gather(id, std::move(sources));
-    if (n.is<Softmax>()) return lower_pixels(id, SoftmaxKernel{});
+    if (n.is<Softmax>() || n.is<LogSoftmax>()) return lower_pixels(id, SoftmaxKernel{n.is<LogSoftmax>()});
     if (const LayerNorm* norm = n.as<LayerNorm>()) return lower_pixels(id, LayerNormKernel{norm->eps});
     if (const LocalResponseNorm* norm = n.as<LocalResponseNorm>())
       return lower_rows(id, ResponseNormKernel{norm->size, norm->alpha, norm->beta, norm->k},
@@ -146,8 +149,7 @@ class Planner {
     draft.output_buffer = target.buffer;
   }
 
-  // The operands of an epilogue, the last of the node's. Those of one pixel are broadcast over the
-  // image.
+  // The operands of an epilogue, the last of the node's.
   void read_epilogue(DraftStep& draft, NodeId id, const Epilogue& epilogue) {
     const std::vector<NodeId>& operands = node(id).operands;
     for (size_t i = operands.size() - static_cast<size_t>(epilogue_operands(epilogue)); i < operands.size();
@@ -155,10 +157,17 @@ class Planner {
       read_broadcast(draft, operands[i], node(id).type.shape);
   }
 
+  // A view that repeats itself along the dimensions in which only the result is longer than 1.
   void read_broadcast(DraftStep& draft, NodeId id, const Shape& result) {
-    read(draft, id, Access::vector_channels);
+    const Shape& shape = node(id).type.shape;
+    const bool one_channel = shape.c() == 1 && result.c() != 1;
+    read(draft, id, one_channel ? Access::any : Access::vector_channels);
+    if (shape == result) return;
     View& view = draft.step.inputs.back();
-    if (view.shape != result) view.stride_h = view.stride_w = 0;
+    if (shape.n() == 1) view.stride_n = 0;
+    if (one_channel) view.stride_block = view.stride_c = 0;
+    if (shape.h() == 1) view.stride_h = 0;
+    if (shape.w() == 1) view.stride_w = 0;
   }
 
   // All weights of a node that has one value a channel in each.
@@ -395,7 +404,7 @@ class Planner {
     lower_rows(id, GatherKernel{std::move(sources)});
   }
 
-  // add, mul, channel_affine, channel_scale and activations.
+  // add, mul, prelu, channel_affine, channel_scale and activations.
   void lower_pointwise(NodeId id) {
     const Node& n = node(id);
     PointwiseKernel kernel;
@@ -406,6 +415,7 @@ class Planner {
     if (n.is<Mul>()) kernel.base = PointwiseKernel::Base::mul;
     if (n.is<ChannelAffine>()) kernel.base = PointwiseKernel::Base::affine;
     if (n.is<ChannelScale>()) kernel.base = PointwiseKernel::Base::scale;
+    if (n.is<Prelu>()) kernel.base = PointwiseKernel::Base::prelu;
     DraftStep draft = new_step(id, kernel);
     read_broadcast(draft, n.operands[0], n.type.shape);
     if (n.is<Add>() || n.is<Mul>()) read_broadcast(draft, n.operands[1], n.type.shape);

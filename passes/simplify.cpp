@@ -1,8 +1,9 @@
 // Removes nodes that change nothing.
 //
 //   relu(relu(x)) -> relu(x)          flatten(x) -> x if x has rank 2       concat(x) -> x
-//   max_pool, avg_pool with a 1x1 kernel, stride 1 and no padding -> x      global_avg_pool(x) -> x if H = W
-//   = 1
+//   max_pool, avg_pool with a 1x1 kernel, stride 1 and no padding -> x      global_avg_pool(x),
+//   global_max_pool(x)
+//   -> x if H = W = 1                                             pad(x) -> x if it adds nothing
 //   dropout(x), stochastic_depth(x) -> x                          slice(x), channel_shuffle(x) -> x if all
 //   channels stay where they are
 //
@@ -28,7 +29,8 @@ bool is_identity(const Node& node, const Node& operand) {
   if (node.is<Concat>() || node.is<Dropout>() || node.is<StochasticDepth>()) return true;
   if (node.type == operand.type && range_start(channel_sources(node.op, operand.type)) == 0) return true;
   if (node.is<Flatten>()) return input.rank() == 2;
-  if (node.is<GlobalAvgPool>()) return input.h() == 1 && input.w() == 1;
+  if (const auto* pad = node.as<Pad>()) return pad->padding == Padding{};
+  if (node.is<GlobalAvgPool>() || node.is<GlobalMaxPool>()) return input.h() == 1 && input.w() == 1;
   if (const auto* pool = node.as<MaxPool>()) return is_identity_window(*pool, node, input);
   if (const auto* pool = node.as<AvgPool>()) return is_identity_window(*pool, node, input);
   return is_idempotent(node.op) && node.op.index() == operand.op.index();

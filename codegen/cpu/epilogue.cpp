@@ -41,10 +41,10 @@ llvm::Value* sigmoid(Emitter& e, llvm::Value* x) {
   return e.fdiv(one, e.fadd(one, emit_exp(e, e.builder.CreateFNeg(x))));
 }
 
-// min(max(x + 3, 0), 6) / 6
-llvm::Value* hardsigmoid(Emitter& e, llvm::Value* x) {
-  llvm::Value* shifted = e.fadd(x, e.constant_like(x, 3.0));
-  return e.fmul(at_most(e, 6.0, at_least(e, 0.0, shifted)), e.constant_like(x, 1.0 / 6.0));
+// min(max(alpha * x + beta, 0), 1)
+llvm::Value* hardsigmoid(Emitter& e, llvm::Value* x, double alpha, double beta) {
+  llvm::Value* line = e.fma(x, e.constant_like(x, alpha), e.constant_like(x, beta));
+  return at_most(e, 1.0, at_least(e, 0.0, line));
 }
 
 llvm::Value* gelu(Emitter& e, llvm::Value* x) {
@@ -60,10 +60,14 @@ llvm::Value* gelu_tanh(Emitter& e, llvm::Value* x) {
   return e.fmul(x, sigmoid(e, e.fmul(x, per_x)));
 }
 
-}  // namespace
+// exp(x) = 2^n (1 + fraction).
+struct Power {
+  llvm::Value* exponent = nullptr;  // n, where a float has its exponent
+  llvm::Value* fraction = nullptr;
+};
 
-// x = n ln 2 + r, |r| <= ln 2 / 2; exp(x) = 2^n (1 + r + r^2 P(r)).
-llvm::Value* emit_exp(Emitter& e, llvm::Value* x) {
+// x = n ln 2 + r, |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 P(r).
+Power power_of(Emitter& e, llvm::Value* x) {
   llvm::IRBuilder<>& b = e.builder;
   // Between these bounds 2^n is a normal float; exp(-87.3) is 1.2e-38, exp(88.3) is 2.2e38.
   x = at_most(e, 88.3, at_least(e, -87.3, x));
@@ -75,10 +79,71 @@ llvm::Value* emit_exp(Emitter& e, llvm::Value* x) {
   llvm::Value* r = e.fma(n, e.constant_like(x, -0.693145751953125), x);
   r = e.fma(n, e.constant_like(x, 0.693145751953125 - std::numbers::ln2), r);
   llvm::Value* p = polynomial(e, r, {0.49999994, 0.16666521, 0.04166839, 0.008368745, 0.0013814539});
-  p = e.fadd(e.fma(e.fmul(r, r), p, r), e.constant_like(x, 1.0));
+  llvm::Value* fraction = e.fma(e.fmul(r, r), p, r);
   llvm::Type* bits = x->getType()->getWithNewType(b.getInt32Ty());
-  llvm::Value* exponent = b.CreateShl(b.CreateBitCast(shifted, bits), llvm::ConstantInt::get(bits, 23));
-  return b.CreateBitCast(b.CreateAdd(b.CreateBitCast(p, bits), exponent), x->getType());
+  return {b.CreateShl(b.CreateBitCast(shifted, bits), llvm::ConstantInt::get(bits, 23)), fraction};
+}
+
+// value * 2^n.
+llvm::Value* scaled(Emitter& e, const Power& power, llvm::Value* value) {
+  llvm::IRBuilder<>& b = e.builder;
+  llvm::Value* bits = b.CreateBitCast(value, power.exponent->getType());
+  return b.CreateBitCast(b.CreateAdd(bits, power.exponent), value->getType());
+}
+
+// 2^n - 1 is exact where it matters, and 0 where x is near 0.
+llvm::Value* emit_expm1(Emitter& e, llvm::Value* x) {
+  const Power power = power_of(e, x);
+  llvm::Value* one = e.constant_like(x, 1.0);
+  llvm::Value* scale = scaled(e, power, one);
+  return e.fma(scale, power.fraction, e.fsub(scale, one));
+}
+
+// alpha * (exp(x) - 1) below 0, x above, times scale.
+llvm::Value* elu(Emitter& e, llvm::Value* x, double alpha, double scale) {
+  llvm::Value* zero = e.constant_like(x, 0.0);
+  llvm::Value* negative = e.fmul(emit_expm1(e, x), e.constant_like(x, alpha * scale));
+  llvm::Value* positive = scale == 1 ? x : e.fmul(x, e.constant_like(x, scale));
+  return e.builder.CreateSelect(e.builder.CreateFCmpOLT(x, zero), negative, positive);
+}
+
+// alpha * (exp(x / alpha) - 1) below 0, x above.
+llvm::Value* celu(Emitter& e, llvm::Value* x, double alpha) {
+  llvm::Value* zero = e.constant_like(x, 0.0);
+  llvm::Value* negative =
+      e.fmul(emit_expm1(e, e.fdiv(x, e.constant_like(x, alpha))), e.constant_like(x, alpha));
+  return e.builder.CreateSelect(e.builder.CreateFCmpOLT(x, zero), negative, x);
+}
+
+// log(1 + u) of u from 0 to 1: 2 artanh(s), s = u / (2 + u), whose series to s^15 leaves 1e-9 at s = 1 / 3.
+llvm::Value* log1p(Emitter& e, llvm::Value* u) {
+  llvm::Value* s = e.fdiv(u, e.fadd(u, e.constant_like(u, 2.0)));
+  llvm::Value *twice = e.fadd(s, s), *square = e.fmul(s, s);
+  llvm::Value* p = polynomial(e, square, {1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13, 1.0 / 15});
+  return e.fma(e.fmul(twice, square), p, twice);
+}
+
+llvm::Value* softplus(Emitter& e, llvm::Value* x) {
+  llvm::Value* power = emit_exp(e, e.builder.CreateFNeg(magnitude(e, x)));
+  return e.fadd(at_least(e, 0.0, x), log1p(e, power));
+}
+
+llvm::Value* softsign(Emitter& e, llvm::Value* x) {
+  return e.fdiv(x, e.fadd(magnitude(e, x), e.constant_like(x, 1.0)));
+}
+
+// tanh(log(1 + p)) = w / (w + 2), p = exp(x), w = p * (p + 2); 1 in float long before x = 20.
+llvm::Value* mish(Emitter& e, llvm::Value* x) {
+  llvm::Value *two = e.constant_like(x, 2.0), *power = emit_exp(e, at_most(e, 20.0, x));
+  llvm::Value* w = e.fmul(power, e.fadd(power, two));
+  return e.fmul(x, e.fdiv(w, e.fadd(w, two)));
+}
+
+}  // namespace
+
+llvm::Value* emit_exp(Emitter& e, llvm::Value* x) {
+  const Power power = power_of(e, x);
+  return scaled(e, power, e.fadd(power.fraction, e.constant_like(x, 1.0)));
 }
 
 // x = 2^n m, m from sqrt(1/2) to sqrt(2); log(m) = 2 artanh(s), s = (m - 1) / (m + 1), whose series to s^9
@@ -136,6 +201,8 @@ llvm::Value* emit_activation(Emitter& e, const Activation& activation, llvm::Val
     case Kind::leaky_relu:
       return e.builder.CreateSelect(e.builder.CreateFCmpOGT(x, e.constant_like(x, 0.0)), x,
                                     e.fmul(x, e.constant_like(x, activation.alpha)));
+    case Kind::clip:
+      return at_most(e, activation.beta, at_least(e, activation.alpha, x));
     case Kind::sigmoid:
       return sigmoid(e, x);
     case Kind::tanh:
@@ -143,13 +210,25 @@ llvm::Value* emit_activation(Emitter& e, const Activation& activation, llvm::Val
     case Kind::silu:
       return e.fmul(x, sigmoid(e, x));
     case Kind::hardswish:
-      return e.fmul(x, hardsigmoid(e, x));
+      return e.fmul(x, hardsigmoid(e, x, 1.0 / 6, 0.5));
     case Kind::hardsigmoid:
-      return hardsigmoid(e, x);
+      return hardsigmoid(e, x, activation.alpha, activation.beta);
     case Kind::gelu:
       return gelu(e, x);
     case Kind::gelu_tanh:
       return gelu_tanh(e, x);
+    case Kind::elu:
+      return elu(e, x, activation.alpha, 1);
+    case Kind::selu:
+      return elu(e, x, kSeluAlpha, kSeluScale);
+    case Kind::celu:
+      return celu(e, x, activation.alpha);
+    case Kind::softplus:
+      return softplus(e, x);
+    case Kind::softsign:
+      return softsign(e, x);
+    case Kind::mish:
+      return mish(e, x);
     case Kind::affine:
       return e.fma(x, e.constant_like(x, activation.alpha), e.constant_like(x, activation.beta));
   }

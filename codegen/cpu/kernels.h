@@ -35,6 +35,7 @@ void emit_pointwise(Emitter&, const Step&, const PointwiseKernel&, const KernelA
 void emit_reorder(Emitter&, const Step&, const ReorderKernel&, const KernelArguments&);
 void emit_gather(Emitter&, const Step&, const GatherKernel&, const KernelArguments&);
 void emit_adaptive_pool(Emitter&, const Step&, const AdaptivePoolKernel&, const KernelArguments&);
+void emit_pad(Emitter&, const Step&, const PadKernel&, const KernelArguments&);
 void emit_softmax(Emitter&, const Step&, const SoftmaxKernel&, const KernelArguments&);
 void emit_layer_norm(Emitter&, const Step&, const LayerNormKernel&, const KernelArguments&);
 void emit_response_norm(Emitter&, const Step&, const ResponseNormKernel&, const KernelArguments&);

@@ -1,4 +1,4 @@
-// Elementwise kernels: copy, add, mul, channel_scale and channel_affine with their epilogues.
+// Elementwise kernels: copy, add, mul, prelu, channel_scale and channel_affine with their epilogues.
 //
 // Rows of pixels that follow each other in memory in every view are run through as one line. A vector holds
 // 16 channels of a pixel, or, where channels are strided and pixels are not, 16 pixels of a channel.
@@ -24,9 +24,7 @@ struct Pointwise {
   std::vector<Operand> inputs;
   const KernelArguments& arguments;
 
-  bool has_channel_constants() const {
-    return kernel.base == PointwiseKernel::Base::scale || kernel.base == PointwiseKernel::Base::affine;
-  }
+  bool has_channel_constants() const { return !arguments.weights.empty(); }
 };
 
 bool is_broadcast(const View& view) { return view.stride_h == 0 && view.stride_w == 0; }
@@ -64,6 +62,11 @@ llvm::Value* compute(Emitter& e, const Pointwise& p, llvm::function_ref<llvm::Va
     case Base::affine:
       value = e.fma(value, channel_constant(0), channel_constant(1));
       break;
+    case Base::prelu: {
+      llvm::Value* is_negative = e.builder.CreateFCmpOLT(value, e.constant_like(value, 0.0));
+      value = e.builder.CreateSelect(is_negative, e.fmul(value, channel_constant(0)), value);
+      break;
+    }
   }
   return emit_epilogue(e, p.kernel.epilogue, value, [&](int i) { return input(base_inputs + i); });
 }
@@ -183,7 +186,7 @@ void emit_pointwise(Emitter& e, const Step& step, const PointwiseKernel& kernel,
   const int64_t rows = shape.h(), width = shape.w();
   const bool contiguous = rows_are_contiguous(p);
   const auto line =
-      all_views(p, [](const View& view) { return view.vector_channels(); })
+      all_views(p, [](const View& view) { return view.vector_channels() || view.stride_c == 0; })
           ? static_cast<void (*)(Emitter&, const Pointwise&, const BlockIndex&, Index, Index)>(block_line)
           : channel_lines;
 

@@ -125,8 +125,8 @@ Value Elaborator::call(const ast::Call& call, const Piped* piped) {
     target.op = op;
   } else if (const Builtin* builtin = find_builtin(name)) {
     return call_builtin(*builtin, invocation);
-  } else if (name == "shape") {
-    return call_shape(invocation);
+  } else if (is_tensor_function(name)) {
+    return call_tensor_function(name, invocation);
   } else {
     return unknown_name(name, call.callee.where, true);
   }
@@ -262,22 +262,6 @@ Value Elaborator::call_builtin(const Builtin& builtin, const Invocation& invocat
   Value result = settle(builtin.apply(values), where);
   if (result.list() && !charge(result.list()->elements.size(), where)) return {};
   return result;
-}
-
-Value Elaborator::call_shape(const Invocation& invocation) {
-  SourceLocation where = invocation.call->callee.where;
-  if (invocation.call->label)
-    return fail(invocation.call->label->where, "'shape' computes values and makes no layer to name");
-  if (invocation.arguments.size() != 1) return fail(where, "'shape' takes one tensor");
-  const Value& value = invocation.arguments[0].value;
-  if (value.is_poison()) return {};
-  const auto* tensor = value.as<TensorValue>();
-  if (!tensor)
-    return fail(invocation.arguments[0].where,
-                fmt::format("'shape' needs a tensor, not {}", with_article(type_name(value))));
-  std::vector<Value> dims;
-  for (int64_t dim : graph_[tensor->id].type.shape.dims()) dims.push_back({dim});
-  return make_list(std::move(dims));
 }
 
 }  // namespace cardinal

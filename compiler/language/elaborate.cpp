@@ -225,7 +225,7 @@ std::vector<BuiltinInfo> builtin_functions() {
   std::vector<BuiltinInfo> list;
   for (const Builtin& builtin : builtins())
     list.push_back({builtin.name, builtin.signature, builtin.summary});
-  list.push_back({"shape", "shape(x)", "dimensions of a tensor as a list: [N, C, H, W] or [N, C]"});
+  for (const BuiltinInfo& function : tensor_functions()) list.push_back(function);
   return list;
 }
 

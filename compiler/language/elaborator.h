@@ -148,7 +148,9 @@ class Elaborator {
                                            size_t position);
   Value checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where);
   Value call_builtin(const Builtin& builtin, const Invocation& invocation);
-  Value call_shape(const Invocation& invocation);
+  Value call_tensor_function(std::string_view name, const Invocation& invocation);
+  Value shape_of(NodeId id) const;
+  Value split(NodeId id, const Invocation& invocation);
   void bind_settings(const ast::Callable& network, const Settings& settings, Frame& frame);
   Value setting_value(const ast::ParameterDecl& parameter, const std::string& text);
   std::string join_path(const std::string& label) const;
@@ -165,6 +167,8 @@ class Elaborator {
     bool poisoned = false;
     bool has_unknown_name = false;  // maybe a required attribute misspelt, so none is reported as missing
   };
+  // Reports a tensor made where none can be.
+  bool can_make_tensors(std::string_view callee, SourceLocation where);
   Value call_op(const OpInfo& info, const Invocation& invocation);
   // What an operator on tensors stands for.
   Value call_operator(std::string_view op, SourceLocation where, std::vector<BoundArgument> arguments);

@@ -28,7 +28,7 @@ std::string unknown_name_message(std::string_view name, bool called, const FileS
     if (!op.internal_op) known.emplace_back(op.name);
   if (called) {
     for (const Builtin& builtin : builtins()) known.emplace_back(builtin.name);
-    known.emplace_back("shape");
+    for (const BuiltinInfo& function : tensor_functions()) known.emplace_back(function.name);
   } else {
     known.insert(known.end(), bare_words().begin(), bare_words().end());
   }
@@ -224,7 +224,7 @@ class NameChecker {
       if (callee) check_arguments(*callable, call, piped);
     } else if (op && !op->internal_op) {
       check_attributes(*op, call);
-    } else if (!find_builtin(name) && name != "shape") {
+    } else if (!find_builtin(name) && !is_tensor_function(name)) {
       unknown(name, call.callee.where, true);
     }
   }

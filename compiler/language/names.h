@@ -8,6 +8,10 @@ namespace cardinal {
 // Reports unknown names, ops, parameters and attributes in every declaration of the program.
 void check_names(const Program& program, const Globals& globals, Diagnostics& diagnostics);
 
+// Built-in functions of tensors, which the elaborator evaluates itself.
+std::span<const BuiltinInfo> tensor_functions();
+bool is_tensor_function(std::string_view name);
+
 // `same`, `nhwc` and other words that stand for themselves, wherever no variable has their name.
 const std::vector<std::string>& bare_words();
 

@@ -26,11 +26,15 @@ std::optional<AttrValue> to_attr_value(const Value& value) {
 
 }  // namespace
 
+bool Elaborator::can_make_tensors(std::string_view callee, SourceLocation where) {
+  if (frame_->callable && frame_->callable->kind != ast::CallableKind::function) return true;
+  fail(where, fmt::format("'{}' makes a tensor, which only blocks and networks can", callee));
+  return false;
+}
+
 Value Elaborator::call_op(const OpInfo& info, const Invocation& invocation) {
   SourceLocation where = invocation.call->callee.where;
-  bool in_block = frame_->callable && frame_->callable->kind != ast::CallableKind::function;
-  if (!in_block)
-    return fail(where, fmt::format("'{}' makes a tensor, which only blocks and networks can", info.name));
+  if (!can_make_tensors(info.name, where)) return {};
   OpCall op{&info, make_op(info), {}, {}, {}, false};
   set_defaults(*convention_, op.attrs);
   size_t next_required = 0;

@@ -4,23 +4,34 @@
 
 #include <algorithm>
 
+#include "ir/ops/activations.h"
+
 namespace cardinal {
 
 namespace {
 
-bool broadcasts_to(const Shape& from, const Shape& to) {
+// What an epilogue can broadcast.
+bool broadcasts_over_image(const Shape& from, const Shape& to) {
   return from.rank() == 4 && to.rank() == 4 && from == Shape{to.n(), to.c(), 1, 1};
 }
 
 Inferred infer_pairwise(std::string_view op, std::span<const TensorType> operands) {
   const TensorType &a = operands[0], &b = operands[1];
-  if (a == b || broadcasts_to(b.shape, a.shape)) return a;
-  if (broadcasts_to(a.shape, b.shape)) return b;
-  return OpError{
-      fmt::format("{} needs two tensors of one shape, or [N, C, 1, 1] against [N, C, H, W]; got {} and {}",
-                  op, to_string(a), to_string(b)),
-      {},
-      1};
+  TensorType out = a;
+  bool fits = a.shape.rank() == b.shape.rank();
+  for (int i = 0; fits && i < a.shape.rank(); ++i) {
+    fits = a.shape[i] == b.shape[i] || a.shape[i] == 1 || b.shape[i] == 1;
+    out.shape[i] = std::max(a.shape[i], b.shape[i]);
+  }
+  if (!fits)
+    return OpError{fmt::format("{} needs two tensors whose dimensions are equal, or 1 in one of them; got {} "
+                               "and {}",
+                               op, to_string(a), to_string(b)),
+                   {},
+                   1};
+  if (std::string problem = shape_problem(out.shape); !problem.empty())
+    return OpError{"the result's " + problem};
+  return out;
 }
 
 // out[i] = combine(out[i], b), where b has out's shape or is per channel.
@@ -31,22 +42,54 @@ void combine_with(const Tensor& b, Tensor& out, Combine&& combine) {
     for (size_t j = i * plane; j < (i + 1) * plane; ++j) out.data[j] = combine(out.data[j], b.data[i]);
 }
 
-// Both ops commute, so the larger operand is copied and the other combined with it.
+// Where each element of a tensor of shape `out` comes from in one that is broadcast to it.
+std::vector<size_t> sources(const Shape& from, const Shape& out) {
+  std::vector<size_t> at{0};
+  for (int axis = 0; axis < out.rank(); ++axis) {
+    const auto extent = static_cast<size_t>(out[axis]), own = static_cast<size_t>(from[axis]);
+    std::vector<size_t> next;
+    next.reserve(at.size() * extent);
+    for (size_t first : at)
+      for (size_t i = 0; i < extent; ++i) next.push_back(first * own + (own == 1 ? 0 : i));
+    at = std::move(next);
+  }
+  return at;
+}
+
 template <class Combine>
 void evaluate_pairwise(std::span<const Tensor* const> operands, Tensor& out, Combine&& combine) {
-  const Tensor *large = operands[0], *small = operands[1];
-  if (small->data.size() > large->data.size()) std::swap(large, small);
-  out.data = large->data;
-  combine_with(*small, out, combine);
+  const Tensor &a = *operands[0], &b = *operands[1];
+  const Shape& shape = out.type.shape;
+  if (a.type.shape == shape && b.type.shape == shape) {
+    std::transform(a.data.begin(), a.data.end(), b.data.begin(), out.data.begin(), combine);
+    return;
+  }
+  const std::vector<size_t> from_a = sources(a.type.shape, shape), from_b = sources(b.type.shape, shape);
+  for (size_t i = 0; i < out.data.size(); ++i) out.data[i] = combine(a.data[from_a[i]], b.data[from_b[i]]);
 }
 
 }  // namespace
 
-Inferred infer_activation(std::span<const TensorType> operands) { return operands[0]; }
+Inferred Prelu::infer(std::span<const TensorType> operands) const {
+  const TensorType& x = operands[0];
+  if (x.shape.rank() == 4 || x.shape.rank() == 2) return x;
+  return OpError{fmt::format("prelu needs an input [N, C, H, W] or [N, C], got {}", to_string(x)), {}, 0};
+}
 
-void evaluate_activation(Activation activation, const Tensor& x, Tensor& out) {
-  std::transform(x.data.begin(), x.data.end(), out.data.begin(),
-                 [&](double v) { return evaluate(activation, v); });
+std::vector<Parameter> Prelu::parameters(const TensorType& x) const {
+  return {{Role::slope, {shared ? 1 : x.shape.c()}}};
+}
+
+void Prelu::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  const Shape& shape = out.type.shape;
+  const auto &x = operands[0]->data, &weight = operands[1]->data;
+  const auto plane = static_cast<size_t>(shape.h() * shape.w()), channels = static_cast<size_t>(shape.c());
+  for (size_t i = 0; i < x.size(); ++i)
+    out.data[i] = x[i] < 0 ? x[i] * weight[shared ? 0 : i / plane % channels] : x[i];
+}
+
+double Prelu::flops(std::span<const TensorType>, const TensorType& out) const {
+  return static_cast<double>(out.shape.elements());
 }
 
 Inferred Add::infer(std::span<const TensorType> operands) const { return infer_pairwise(name, operands); }
@@ -71,7 +114,7 @@ std::string check_epilogue(const Epilogue& epilogue, std::span<const TensorType>
     return fmt::format("the epilogue takes {} operands, got {}", epilogue_operands(epilogue),
                        extra_operands.size());
   for (const TensorType& extra : extra_operands)
-    if (extra != result && !broadcasts_to(extra.shape, result.shape))
+    if (extra != result && !broadcasts_over_image(extra.shape, result.shape))
       return fmt::format("an epilogue operand must be {}{}, got {}", to_string(result),
                          result.shape.rank() == 4 ? " or [N, C, 1, 1]" : "", to_string(extra));
   return {};

@@ -94,9 +94,17 @@ double AvgPool::flops(std::span<const TensorType>, const TensorType& out) const 
   return window_flops(*this, out);
 }
 
+namespace {
+
+Inferred infer_global(std::string_view op, const TensorType& x) {
+  if (auto error = check_image(op, x)) return *error;
+  return TensorType{x.dtype, {x.shape.n(), x.shape.c(), 1, 1}};
+}
+
+}  // namespace
+
 Inferred GlobalAvgPool::infer(std::span<const TensorType> operands) const {
-  if (auto error = check_image(name, operands[0])) return *error;
-  return TensorType{operands[0].dtype, {operands[0].shape.n(), operands[0].shape.c(), 1, 1}};
+  return infer_global(name, operands[0]);
 }
 
 void GlobalAvgPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
@@ -109,6 +117,21 @@ void GlobalAvgPool::evaluate(std::span<const Tensor* const> operands, Tensor& ou
 }
 
 double GlobalAvgPool::flops(std::span<const TensorType> operands, const TensorType&) const {
+  return static_cast<double>(operands[0].shape.elements());
+}
+
+Inferred GlobalMaxPool::infer(std::span<const TensorType> operands) const {
+  return infer_global(name, operands[0]);
+}
+
+void GlobalMaxPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  int64_t area = operands[0]->type.shape.h() * operands[0]->type.shape.w();
+  for_each_window(*operands[0], out, [&](const double* plane, int64_t, int64_t) {
+    return *std::max_element(plane, plane + area);
+  });
+}
+
+double GlobalMaxPool::flops(std::span<const TensorType> operands, const TensorType&) const {
   return static_cast<double>(operands[0].shape.elements());
 }
 

@@ -62,6 +62,18 @@ struct GlobalAvgPool {
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };
 
+// Operand: x [N, C, H, W]; result [N, C, 1, 1].
+struct GlobalMaxPool {
+  static constexpr std::string_view name = "global_max_pool";
+  static constexpr std::string_view summary = "maximum over H and W, keeping them as 1";
+  static constexpr Arity tensors{1, 1};
+  static constexpr auto fields = std::tuple{};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
 // The i-th of `bins` intervals that an axis of `size` pixels is cut into: they cover it, and overlap or
 // repeat pixels where the size is no multiple of their number (PyTorch's rule).
 struct Bin {

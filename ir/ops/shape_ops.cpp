@@ -71,29 +71,53 @@ void Flatten::evaluate(std::span<const Tensor* const> operands, Tensor& out) con
 
 double Flatten::flops(std::span<const TensorType>, const TensorType&) const { return 0; }
 
-Inferred Softmax::infer(std::span<const TensorType> operands) const {
-  if (operands[0].shape.rank() != 4 && operands[0].shape.rank() != 2)
-    return OpError{
-        fmt::format("softmax needs an input [N, C, H, W] or [N, C], got {}", to_string(operands[0])), {}, 0};
-  return operands[0];
+namespace {
+
+Inferred infer_softmax(std::string_view op, const TensorType& x) {
+  if (x.shape.rank() == 4 || x.shape.rank() == 2) return x;
+  return OpError{fmt::format("{} needs an input [N, C, H, W] or [N, C], got {}", op, to_string(x)), {}, 0};
 }
 
-void Softmax::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+// The results of a pixel are finish(x - largest, sum of their exponentials).
+template <class Finish>
+void evaluate_softmax(const Tensor& in, Tensor& out, Finish&& finish) {
   const Shape& shape = out.type.shape;
   int64_t plane = shape.h() * shape.w(), channels = shape.c();
   for (int64_t n = 0; n < shape.n(); ++n)
     for (int64_t pixel = 0; pixel < plane; ++pixel) {
-      const double* x = operands[0]->data.data() + n * channels * plane + pixel;
+      const double* x = in.data.data() + n * channels * plane + pixel;
       double* y = out.data.data() + n * channels * plane + pixel;
       double largest = x[0], sum = 0;
       for (int64_t c = 1; c < channels; ++c) largest = std::max(largest, x[c * plane]);
-      for (int64_t c = 0; c < channels; ++c) sum += y[c * plane] = std::exp(x[c * plane] - largest);
-      for (int64_t c = 0; c < channels; ++c) y[c * plane] /= sum;
+      for (int64_t c = 0; c < channels; ++c) sum += std::exp(x[c * plane] - largest);
+      for (int64_t c = 0; c < channels; ++c) y[c * plane] = finish(x[c * plane] - largest, sum);
     }
+}
+
+}  // namespace
+
+Inferred Softmax::infer(std::span<const TensorType> operands) const {
+  return infer_softmax(name, operands[0]);
+}
+
+void Softmax::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  evaluate_softmax(*operands[0], out, [](double x, double sum) { return std::exp(x) / sum; });
 }
 
 // Subtract, exponential, sum, divide.
 double Softmax::flops(std::span<const TensorType>, const TensorType& out) const {
+  return 4 * static_cast<double>(out.shape.elements());
+}
+
+Inferred LogSoftmax::infer(std::span<const TensorType> operands) const {
+  return infer_softmax(name, operands[0]);
+}
+
+void LogSoftmax::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  evaluate_softmax(*operands[0], out, [](double x, double sum) { return x - std::log(sum); });
+}
+
+double LogSoftmax::flops(std::span<const TensorType>, const TensorType& out) const {
   return 4 * static_cast<double>(out.shape.elements());
 }
 

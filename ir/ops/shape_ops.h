@@ -42,4 +42,16 @@ struct Softmax {
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };
 
+// x - max - log(sum of exp(x - max)) over channels. Operand: [N, C] or [N, C, H, W].
+struct LogSoftmax {
+  static constexpr std::string_view name = "log_softmax";
+  static constexpr std::string_view summary = "logarithm of softmax over channels";
+  static constexpr Arity tensors{1, 1};
+  static constexpr auto fields = std::tuple{};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
 }  // namespace cardinal

@@ -67,8 +67,8 @@ ConvCase draw_geometry(Draw& draw) {
 
 std::vector<Activation> all_activations() {
   using Kind = Activation::Kind;
-  return {{Kind::relu}, {Kind::relu6},     {Kind::leaky_relu, 0.1}, {Kind::sigmoid}, {Kind::tanh},
-          {Kind::silu}, {Kind::hardswish}, {Kind::hardsigmoid},     {Kind::gelu}};
+  return {{Kind::relu}, {Kind::relu6},     {Kind::leaky_relu, 0.1},           {Kind::sigmoid}, {Kind::tanh},
+          {Kind::silu}, {Kind::hardswish}, {Kind::hardsigmoid, 1.0 / 6, 0.5}, {Kind::gelu}};
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
-// Gather and adaptive pooling kernels against their definitions.
+// Gather, padding and adaptive pooling kernels against their definitions.
 #include <catch2/catch.hpp>
 #include <limits>
 
+#include "ir/ops/pad.h"
 #include "ir/ops/pool.h"
 #include "tests/codegen/check_on_all_targets.h"
 
@@ -59,6 +60,37 @@ TEST_CASE("gather: the sources of slices, shuffles and shifts") {
       add_gather(batch, shape, Layout::nchw16c, Layout::nchw16c, Slice{begin}.sources(96));
     for (int64_t kernel : {2, 3, 5})
       add_gather(batch, shape, Layout::nchw16c, Layout::nchw16c, Shift{{kernel, kernel}}.sources(96));
+  });
+}
+
+TEST_CASE("pad, with sides of any sign") {
+  constexpr Padding kSides[] = {{Padding::Mode::explicit_, 1, 2, 3, 0},
+                                {Padding::Mode::explicit_, 0, -1, 2, 1},
+                                {Padding::Mode::explicit_, -2, 3, 2, -2},
+                                {Padding::Mode::explicit_, -1, 0, 40, 0}};
+  check_on_all_targets([&](StepBatch& batch) {
+    for (const Shape& shape : test_shapes()) {
+      if (shape.rank() != 4) continue;
+      for (const Padding& sides : kSides)
+        for (Layout layout : kVectorLayouts) {
+          const Pad pad{sides, 0.75};
+          const TensorType type{DType::f32, shape};
+          const Inferred result = pad.infer({&type, 1});
+          if (!std::holds_alternative<TensorType>(result)) continue;
+          const Shape& out = std::get<TensorType>(result).shape;
+          Step step;
+          step.inputs = {batch.place(shape, layout)};
+          step.output = batch.place(out, Layout::nchw16c);
+          step.kernel = PadKernel{sides.top, sides.left, pad.value};
+          step.units = step.output.blocks() * out.n() * out.h();
+          const View in = step.inputs[0];
+          batch.add(step, [&batch, in, sides](auto n, auto c, auto h, auto w) {
+            const int64_t y = h - sides.top, x = w - sides.left;
+            const bool inside = y >= 0 && y < in.shape.h() && x >= 0 && x < in.shape.w();
+            return inside ? batch.at(in, n, c, y, x) : 0.75;
+          });
+        }
+    }
   });
 }
 

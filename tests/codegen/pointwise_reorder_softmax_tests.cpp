@@ -156,6 +156,63 @@ TEST_CASE("pointwise between different layouts of vector channels, in place, and
   });
 }
 
+TEST_CASE("pointwise over operands that are broadcast along any dimension") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes()) {
+      if (shape.rank() == 2) continue;
+      for (int mask = 1; mask < 16; ++mask)
+        for (Layout layout : {Layout::nhwc, Layout::nchw16c}) {
+          Shape small = shape;
+          for (int axis = 0; axis < 4; ++axis)
+            if (mask >> axis & 1) small[axis] = 1;
+          View operand = batch.place(small, layout);
+          if (mask & 1) operand.stride_n = 0;
+          if (mask & 2 && shape.c() > 1) operand.stride_block = operand.stride_c = 0;
+          if (mask & 4) operand.stride_h = 0;
+          if (mask & 8) operand.stride_w = 0;
+          Step step;
+          step.inputs = {batch.place(shape, layout), operand};
+          step.output = batch.place(shape, Layout::nchw16c);
+          step.kernel = PointwiseKernel{PointwiseKernel::Base::mul, {}};
+          step.units = pointwise_units(shape);
+          const View in = step.inputs[0];
+          batch.add(
+              step,
+              [&batch, in, operand, small](auto n, auto c, auto h, auto w) {
+                return batch.at(in, n, c, h, w) * batch.at(operand, small.n() == 1 ? 0 : n,
+                                                           small.c() == 1 ? 0 : c, small.h() == 1 ? 0 : h,
+                                                           small.w() == 1 ? 0 : w);
+              },
+              1e-5);
+        }
+    }
+  });
+}
+
+TEST_CASE("prelu has a slope for each channel") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout layout : layouts_of(shape)) {
+        std::vector<float> slope;
+        for (int64_t c = 0; c < shape.c(); ++c) slope.push_back(0.5f - 0.25f * static_cast<float>(c % 7));
+        Step step;
+        step.inputs = {batch.place(shape, layout)};
+        step.output = batch.place(shape, layout);
+        step.weights = {batch.place_constants(slope)};
+        step.kernel = PointwiseKernel{PointwiseKernel::Base::prelu, {}};
+        step.units = pointwise_units(shape);
+        const View in = step.inputs[0];
+        batch.add(
+            step,
+            [&batch, in, slope](auto n, auto c, auto h, auto w) {
+              const double x = batch.at(in, n, c, h, w);
+              return x < 0 ? x * slope[static_cast<size_t>(c)] : x;
+            },
+            1e-5);
+      }
+  });
+}
+
 TEST_CASE("pointwise scales and shifts each channel") {
   check_on_all_targets([](StepBatch& batch) {
     for (const Shape& shape : test_shapes())
@@ -182,26 +239,28 @@ TEST_CASE("pointwise scales and shifts each channel") {
   });
 }
 
-TEST_CASE("softmax over channels, also in place") {
+TEST_CASE("softmax and its logarithm over channels, also in place") {
   check_on_all_targets([](StepBatch& batch) {
     for (const Shape& shape : test_shapes())
       for (Layout layout : layouts_of(shape)) {
         if (shape.rank() == 4 && layout == Layout::nchw && shape.h() * shape.w() > 1) continue;
-        for (bool in_place : {false, true}) {
+        for (int variant = 0; variant < 4; ++variant) {
+          const bool in_place = variant & 1, log = variant & 2;
           Step step;
           step.inputs = {batch.place(shape, layout)};
           step.output = in_place ? step.inputs[0] : batch.place(shape, layout);
-          step.kernel = SoftmaxKernel{};
+          step.kernel = SoftmaxKernel{log};
           step.units = shape.n() * shape.h() * shape.w();
           const View in = step.inputs[0];
           batch.add(
               step,
-              [&batch, in](auto n, auto c, auto h, auto w) {
+              [&batch, in, log](auto n, auto c, auto h, auto w) {
                 double sum = 0;
                 for (int64_t i = 0; i < in.shape.c(); ++i) sum += std::exp(batch.at(in, n, i, h, w));
-                return std::exp(batch.at(in, n, c, h, w)) / sum;
+                const double x = batch.at(in, n, c, h, w);
+                return log ? x - std::log(sum) : std::exp(x) / sum;
               },
-              1e-6);
+              log ? 1e-5 : 1e-6);
         }
       }
   });

@@ -128,6 +128,17 @@ TEST_CASE("value: activations", "[semantics]") {
               {-0.07194483984836625, -0.2689414213699951, 0, 0.3112296656009273, 6.993622641639196});
   check_close(run_op(Hardswish{}, {x}), {0, -1.0 / 3, 0, 1.75 / 6, 7});
   check_close(run_op(Hardsigmoid{}, {x}), {0, 1.0 / 3, 0.5, 3.5 / 6, 1});
+  check_close(run_op(Hardsigmoid{0.2, 0.4}, {x}), {0, 0.2, 0.4, 0.5, 1});
+  check_close(run_op(Clip{-0.75, 0.25}, {x}), {-0.75, -0.75, 0, 0.25, 0.25});
+  check_close(run_op(Elu{2}, {x}), {2 * std::expm1(-4), 2 * std::expm1(-1), 0, 0.5, 7});
+  check_close(run_op(Celu{2}, {x}), {2 * std::expm1(-2), 2 * std::expm1(-0.5), 0, 0.5, 7});
+  check_close(run_op(Selu{}, {x}), {-1.7258986281898945, -1.1113307378125625, 0, 0.5 * 1.0507009873554805,
+                                    7 * 1.0507009873554805});
+  check_close(run_op(Softplus{}, {x}), {std::log1p(std::exp(-4)), std::log1p(std::exp(-1)), std::log(2),
+                                        std::log1p(std::exp(0.5)), std::log1p(std::exp(7))});
+  check_close(run_op(Softsign{}, {x}), {-0.8, -0.5, 0, 1.0 / 3, 0.875});
+  check_close(run_op(Mish{}, {x}),
+              {-0.07259174079202535, -0.30340146137410895, 0, 0.3752452113048951, 6.999988379809741});
   check_close(run_op(Gelu{}, {x}),
               {-0.0001266849673324416, -0.15865525393145707, 0, 0.34573123063700656, 6.999999999991041});
   check_close(run_op(Gelu{true}, {x}),
@@ -149,6 +160,29 @@ TEST_CASE("value: add and mul", "[semantics]") {
   check_close(run_op(Add{}, {x, x}), {0, 2, 4, 6});
   check_close(run_op(Add{}, {x, per_channel}), {10, 11, 102, 103});
   check_close(run_op(Mul{}, {per_channel, x}), {0, 10, 200, 300});
+  const Tensor row = tensor({1, 1, 1, 2}, {1, -1}), channel = tensor({1, 2, 1, 1}, {1, 2});
+  check_close(run_op(Mul{}, {x, row}), {0, -1, 2, -3});
+  check_close(run_op(Add{}, {row, channel}), {2, 0, 3, 1});
+  check_close(run_op(Add{}, {tensor({2, 1}, {10, 20}), tensor({1, 2}, {1, 2})}), {11, 12, 21, 22});
+}
+
+TEST_CASE("value: prelu", "[semantics]") {
+  const Tensor x = tensor({1, 2, 1, 2}, {-1, 2, -3, 4});
+  check_close(run_op(Prelu{}, {x, tensor({2}, {0.5, -2})}), {-0.5, 2, 6, 4});
+  check_close(run_op(Prelu{true}, {x, tensor({1}, {0.5})}), {-0.5, 2, -1.5, 4});
+}
+
+TEST_CASE("value: global_max_pool and log_softmax", "[semantics]") {
+  const Tensor x = tensor({1, 2, 1, 3}, {-1, -2, -3, 4, 6, 5});
+  check_close(run_op(GlobalMaxPool{}, {x}), {-1, 6});
+  check_close(run_op(LogSoftmax{}, {tensor({1, 2}, {1, 3})}), {-2.1269280110429727, -0.12692801104297252});
+}
+
+TEST_CASE("value: pad", "[semantics]") {
+  const Tensor x = tensor({1, 1, 2, 2}, {1, 2, 3, 4});
+  check_close(run_op(Pad{{Padding::Mode::explicit_, 1, 0, 0, 2}, 9}, {x}),
+              {9, 9, 9, 9, 1, 2, 9, 9, 3, 4, 9, 9});
+  check_close(run_op(Pad{{Padding::Mode::explicit_, -1, 1, 0, -1}}, {x}), {0, 3});
 }
 
 TEST_CASE("value: epilogue steps apply in order", "[semantics]") {

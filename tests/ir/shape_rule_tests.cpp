@@ -180,16 +180,41 @@ TEST_CASE("shape: norms over channels, and channel_scale", "[shape]") {
   CHECK(inferred(ChannelScale{}, {{2, 8, 3, 3}, {7}}) == "the scale must be [8], got f32[7]");
 }
 
-TEST_CASE("shape: add and mul broadcast over height and width only", "[shape]") {
+TEST_CASE("shape: add and mul broadcast along dimensions of 1", "[shape]") {
   CHECK(inferred(Add{}, {{1, 8, 4, 4}, {1, 8, 4, 4}}) == "f32[1, 8, 4, 4]");
   CHECK(inferred(Mul{}, {{1, 8, 4, 4}, {1, 8, 1, 1}}) == "f32[1, 8, 4, 4]");
   CHECK(inferred(Mul{}, {{1, 8, 1, 1}, {1, 8, 4, 4}}) == "f32[1, 8, 4, 4]");
-  CHECK(inferred(Add{}, {{1, 8, 4, 4}, {1, 8, 4, 1}}) ==
-        "add needs two tensors of one shape, or [N, C, 1, 1] against [N, C, H, W]; got f32[1, 8, 4, 4] and "
-        "f32[1, 8, 4, 1]");
-  CHECK(inferred(Mul{}, {{2, 8}, {1, 8}}) ==
-        "mul needs two tensors of one shape, or [N, C, 1, 1] against [N, C, H, W]; got f32[2, 8] and f32[1, "
-        "8]");
+  CHECK(inferred(Add{}, {{1, 8, 4, 4}, {1, 8, 4, 1}}) == "f32[1, 8, 4, 4]");
+  CHECK(inferred(Add{}, {{2, 1, 4, 4}, {1, 8, 1, 4}}) == "f32[2, 8, 4, 4]");
+  CHECK(inferred(Mul{}, {{2, 8}, {1, 8}}) == "f32[2, 8]");
+  CHECK(inferred(Mul{}, {{1, 8, 4, 4}, {1, 4, 4, 4}}) ==
+        "mul needs two tensors whose dimensions are equal, or 1 in one of them; got f32[1, 8, 4, 4] and "
+        "f32[1, 4, 4, 4]");
+  CHECK(inferred(Mul{}, {{1, 8, 1, 1}, {1, 8}}) ==
+        "mul needs two tensors whose dimensions are equal, or 1 in one of them; got f32[1, 8, 1, 1] and "
+        "f32[1, 8]");
+}
+
+TEST_CASE("shape: pad", "[shape]") {
+  const auto pad = [](int64_t top, int64_t left, int64_t bottom, int64_t right) {
+    return Pad{{Padding::Mode::explicit_, top, left, bottom, right}};
+  };
+  CHECK(inferred(pad(1, 0, 2, 3), {{2, 8, 4, 5}}) == "f32[2, 8, 7, 8]");
+  CHECK(inferred(pad(-1, 0, -2, 0), {{2, 8, 4, 5}}) == "f32[2, 8, 1, 5]");
+  CHECK(inferred(pad(-1, 0, -3, 0), {{2, 8, 4, 5}}) ==
+        "the result's shape [2, 8, 0, 5] has a dimension of 0; every dimension must be at least 1");
+  CHECK(inferred(pad(1, 1, 1, 1), {{2, 8}}) == "pad needs an input [N, C, H, W], got f32[2, 8]");
+  CHECK(inferred(Pad{Padding::same()}, {{2, 8, 4, 5}}) ==
+        "pad has no window to go by; write the padding's size instead of same");
+}
+
+TEST_CASE("shape: activations with attributes, and prelu", "[shape]") {
+  CHECK(inferred(Clip{-1, 1}, {{2, 8}}) == "f32[2, 8]");
+  CHECK(inferred(Clip{1, -1}, {{2, 8}}) == "max=-1 is below min=1");
+  CHECK(inferred(Celu{0}, {{2, 8}}) == "alpha must be above 0, got 0");
+  CHECK(inferred_written(Prelu{}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred(Prelu{}, {{2, 8, 3, 3}, {1}}) == "weight must be [8], got f32[1]");
+  CHECK(inferred(Prelu{true}, {{2, 8}, {8}}) == "weight must be [1], got f32[8]");
 }
 
 TEST_CASE("shape: pooling", "[shape]") {

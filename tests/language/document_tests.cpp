@@ -100,6 +100,7 @@ TEST_CASE("the reference's table of conventions is the compiler's") {
   check_row("of a `layer_norm`", names({Role::scale, Role::shift}));
   check_row("of a `channel_scale`",
             [](const Convention& c) { return weight_name(c, "P", {Role::scale, {}, true}); });
+  check_row("of a `prelu`", names({Role::slope}));
   check_row("`eps` of `batch_norm`", [](const Convention& c) { return c.batch_norm_eps; });
   check_row("`eps` of `layer_norm`", [](const Convention& c) { return c.layer_norm_eps; });
   check_row("`count_include_pad` of `avg_pool`", [](const Convention& c) { return c.count_include_pad; });

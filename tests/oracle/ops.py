@@ -103,6 +103,28 @@ def others():
     for output in (1, 3, 6, 7, [7, 5], [1, 14], 20):
         yield Case(f"adaptive_avg_pool({output})", image, {"op": nn.AdaptiveAvgPool2d(output)})
         yield Case(f"adaptive_max_pool({output})", image, {"op": nn.AdaptiveMaxPool2d(output)})
+    yield Case("global_max_pool", [2, 37, 5, 6], {"op": nn.AdaptiveMaxPool2d(1)})
+    yield Case("max_pool([3, 5], stride=[2, 1], padding=[1, 2], dilation=[2, 1])", [1, 20, 11, 14],
+               {"op": nn.MaxPool2d((3, 5), (2, 1), (1, 2), (2, 1))})
+    yield function("max_pool(3, stride=2, padding=[0, 1, 1, 0])", image,
+                   lambda m, x: F.max_pool2d(F.pad(x, (1, 0, 0, 1), value=-1e30), 3, 2))
+    yield function("avg_pool(3, stride=2, padding=[0, 1, 1, 0])", image,
+                   lambda m, x: F.avg_pool2d(F.pad(x, (1, 0, 0, 1)), 3, 2))
+    yield function("avg_pool(3, stride=2, padding=[0, 1, 1, 0], count_include_pad=false)", image,
+                   lambda m, x: F.avg_pool2d(F.pad(x, (1, 0, 0, 1)), 3, 2)
+                   / F.avg_pool2d(F.pad(torch.ones_like(x), (1, 0, 0, 1)), 3, 2))
+    yield function("pad([1, 2, 3, 0])", image, lambda m, x: F.pad(x, (2, 0, 1, 3)))
+    yield function("pad([1, -2, -3, 4], value=-1.5)", image, lambda m, x: F.pad(x, (-2, 4, 1, -3), value=-1.5))
+    yield function("pad([1, 0, 0, 1]) |> a: conv(24, kernel=3, stride=2, padding=1)", image,
+                   lambda m, x: m.a(F.pad(x, (0, 1, 1, 0))), a=nn.Conv2d(20, 24, 3, 2, 1, bias=False))
+    yield function("relu |> pad(1) |> max_pool(3, stride=2)", image,
+                   lambda m, x: F.max_pool2d(F.pad(F.relu(x), (1, 1, 1, 1)), 3, 2))
+    yield Case("log_softmax", [2, 10], {"op": nn.LogSoftmax(1)})
+    yield Case("log_softmax", [1, 21, 5, 3], {"op": nn.LogSoftmax(1)})
+    yield Case("op: prelu", image, {"op": nn.PReLU(20, 0.3)})
+    yield Case("op: prelu(shared=true)", [2, 21], {"op": nn.PReLU()})
+    yield function("a: conv(40, kernel=3, bias=true) |> n: batch_norm |> p: prelu", image,
+                   lambda m, x: m.p(m.n(m.a(x))), a=nn.Conv2d(20, 40, 3, padding=1), n=nn.BatchNorm2d(40), p=nn.PReLU(40))
     yield Case("softmax", [2, 10], {"op": nn.Softmax(1)})
     yield Case("softmax", [1, 21, 5, 3], {"op": nn.Softmax(1)})
     yield Case("op: batch_norm", image, {"op": nn.BatchNorm2d(20)})
@@ -112,6 +134,9 @@ def others():
         ("hardswish", nn.Hardswish()), ("hardsigmoid", nn.Hardsigmoid()), ("gelu", nn.GELU()),
         ("gelu(approximate=true)", nn.GELU(approximate="tanh")),
         ("leaky_relu", nn.LeakyReLU()), ("leaky_relu(negative_slope=0.3)", nn.LeakyReLU(0.3)),
+        ("clip(-0.5, 1.25)", nn.Hardtanh(-0.5, 1.25)), ("elu", nn.ELU()), ("elu(alpha=0.4)", nn.ELU(0.4)),
+        ("selu", nn.SELU()), ("celu", nn.CELU()), ("celu(alpha=2.5)", nn.CELU(2.5)), ("softplus", nn.Softplus()),
+        ("softsign", nn.Softsign()), ("mish", nn.Mish()),
     ]:
         yield Case(name, [1, 19, 7, 9], {"op": layer})
 
@@ -190,6 +215,12 @@ def channels():
     yield function("slice(x, end=58) + slice(x, begin=58)", [1, 116, 6, 6], lambda m, x: x[:, :58] + x[:, 58:])
     yield function("concat(slice(x, end=16), relu(slice(x, begin=16))) |> channel_shuffle(groups=2)", [1, 32, 6, 6],
                    lambda m, x: F.channel_shuffle(torch.cat([x[:, :16], F.relu(x[:, 16:])], 1), 2))
+    yield function("concat(split(x, 4)) + concat(split(x, [5, 11, 16]))", [1, 32, 6, 6], lambda m, x: x + x)
+    # Spatial attention: one number a pixel; and one a row, a column, a channel.
+    yield function("x * (x |> a: conv(1, kernel=7, padding=3) |> sigmoid)", [2, 37, 6, 7],
+                   lambda m, x: x * torch.sigmoid(m.a(x)), a=nn.Conv2d(37, 1, 7, padding=3, bias=False))
+    yield function("relu(x) + adaptive_avg_pool(x, [6, 1]) * adaptive_max_pool(x, [1, 7])", [2, 37, 6, 7],
+                   lambda m, x: F.relu(x) + x.mean(3, keepdim=True) * x.amax(2, keepdim=True))
     yield function("concat(slice(x, end=5), relu(slice(x, begin=5)))", [1, 32, 6, 6],
                    lambda m, x: torch.cat([x[:, :5], F.relu(x[:, 5:])], 1))
 
@@ -251,6 +282,8 @@ def source_of(case):
 def randomise(case, generator):
     """Weights near what training gives, batch-norm statistics off their defaults."""
     for layer in case.modules():
+        if isinstance(layer, nn.PReLU):
+            layer.weight.data.uniform_(-0.5, 0.5, generator=generator)
         if isinstance(layer, nn.LayerNorm):
             layer.weight.data.uniform_(0.5, 1.5, generator=generator)
             layer.bias.data.normal_(0, 0.3, generator=generator)

@@ -200,6 +200,47 @@ TEST_CASE("adaptive pools with equal bins become pools over windows, and ops of 
   CHECK(difference(g, *result) < 1e-12);
 }
 
+namespace {
+
+// input -> (relu ->) pad -> reader
+Graph padded(const OpAttrs& reader, const Pad& pad, bool after_relu) {
+  Graph g;
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 6}, Layout::nchw}, {}, "x");
+  if (after_relu) x = g.add(Relu{}, {x});
+  g.add(Output{}, {layer(g, reader, {g.add(pad, {x})}, "reader")}, "y");
+  return g;
+}
+
+int pads_left(const OpAttrs& reader, const Pad& pad, bool after_relu = false) {
+  Graph g = padded(reader, pad, after_relu), folded = fold_padding(g);
+  CHECK(difference(g, folded) < 1e-12);
+  return count<Pad>(folded);
+}
+
+}  // namespace
+
+TEST_CASE("zeros around an image become the padding of the window that reads it") {
+  const Pad zeros{{Padding::Mode::explicit_, 1, 2, 0, 1}}, ones{zeros.padding, 1};
+  const Pad cut{{Padding::Mode::explicit_, 1, -1, 0, 1}};
+  MaxPool max;
+  max.kernel = {3, 3};
+  AvgPool average, excluding;
+  average.kernel = excluding.kernel = {4, 4};
+  excluding.count_include_pad = false;
+  AvgPool own_padding = excluding;
+  own_padding.padding = {Padding::Mode::explicit_, 1, 1, 1, 1};
+  CHECK(pads_left(conv3x3(4), zeros) == 0);
+  CHECK(pads_left(conv3x3(4), ones) == 1);
+  CHECK(pads_left(conv3x3(4), cut) == 1);
+  CHECK(pads_left(average, zeros) == 0);
+  CHECK(pads_left(excluding, zeros) == 0);
+  CHECK(pads_left(own_padding, zeros) == 1);
+  CHECK(pads_left(max, zeros, true) == 0);
+  CHECK(pads_left(max, zeros) == 1);
+  CHECK(pads_left(max, ones, true) == 1);
+  CHECK(pads_left(Sigmoid{}, zeros) == 1);
+}
+
 TEST_CASE("moving channels to where they are is nothing") {
   Graph g;
   NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");

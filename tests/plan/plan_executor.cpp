@@ -223,6 +223,7 @@ class Executor {
       double value = load(step.inputs[0], n, c, h, w);
       if (k.base == Base::add) value += load(step.inputs[1], n, c, h, w);
       if (k.base == Base::mul) value *= load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::prelu && value < 0) value *= weight(step.weights[0], c);
       if (k.base == Base::scale) value *= weight(step.weights[0], c);
       if (k.base == Base::affine) value = value * weight(step.weights[0], c) + weight(step.weights[1], c);
       store(step.output, n, c, h, w, finish(step, k.epilogue, binary ? 2 : 1, value, n, c, h, w));
@@ -276,14 +277,26 @@ class Executor {
     });
   }
 
-  void execute(const Step& step, const SoftmaxKernel&) {
+  void execute(const Step& step, const PadKernel& k) {
+    const Shape &from = step.inputs[0].shape, &s = step.output.shape;
+    REQUIRE(step.units == step.output.blocks() * s.n() * s.h());
+    each(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      const int64_t y = h - k.top, x = w - k.left;
+      const bool inside = y >= 0 && y < from.h() && x >= 0 && x < from.w();
+      store(step.output, n, c, h, w, inside ? load(step.inputs[0], n, c, y, x) : k.value);
+    });
+  }
+
+  void execute(const Step& step, const SoftmaxKernel& k) {
     const Shape& s = step.output.shape;
     each({s.n(), 1, s.h(), s.w()}, [&](int64_t n, int64_t, int64_t h, int64_t w) {
       double top = -std::numeric_limits<double>::infinity(), sum = 0;
       for (int64_t c = 0; c < s.c(); ++c) top = std::max(top, load(step.inputs[0], n, c, h, w));
       for (int64_t c = 0; c < s.c(); ++c) sum += std::exp(load(step.inputs[0], n, c, h, w) - top);
-      for (int64_t c = 0; c < s.c(); ++c)
-        store(step.output, n, c, h, w, std::exp(load(step.inputs[0], n, c, h, w) - top) / sum);
+      for (int64_t c = 0; c < s.c(); ++c) {
+        const double x = load(step.inputs[0], n, c, h, w) - top;
+        store(step.output, n, c, h, w, k.log ? x - std::log(sum) : std::exp(x) / sum);
+      }
     });
   }
 

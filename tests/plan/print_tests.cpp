@@ -61,4 +61,6 @@ TEST_CASE("kernel names") {
   CHECK(kernel_name(pointwise) == "affine");
   CHECK(kernel_name(ReorderKernel{}) == "reorder");
   CHECK(kernel_name(SoftmaxKernel{}) == "softmax");
+  CHECK(kernel_name(SoftmaxKernel{true}) == "log_softmax");
+  CHECK(kernel_name(PadKernel{}) == "pad");
 }

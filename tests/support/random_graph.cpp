@@ -78,14 +78,16 @@ class Generator {
   }
 
   OpAttrs random_activation() {
-    static const OpAttrs kAll[] = {Relu{}, Relu6{},    LeakyRelu{},     Sigmoid{},
-                                   Tanh{}, Silu{},     Hardswish{},     Hardsigmoid{},
-                                   Gelu{}, Gelu{true}, Affine{-0.5, 1}, Dropout{}};
+    static const OpAttrs kAll[] = {Relu{},          Relu6{},     LeakyRelu{},    Sigmoid{}, Tanh{},
+                                   Silu{},          Hardswish{}, Hardsigmoid{},  Gelu{},    Gelu{true},
+                                   Affine{-0.5, 1}, Dropout{},   Clip{-0.25, 2}, Elu{},     Selu{},
+                                   Celu{0.5},       Softplus{},  Softsign{},     Mish{}};
     return kAll[chance(0.5) ? 0 : pick(0, std::size(kAll) - 1)];
   }
 
   OpAttrs random_norm(bool image) {
     if (chance(0.4)) return BatchNorm{};
+    if (chance(0.2)) return Prelu{chance(0.3)};
     if (chance(0.4)) return ChannelScale{};
     // A pixel's channels may be alike or few; eps keeps rounding from being amplified.
     if (!image || chance(0.5)) return LayerNorm{0.1};
@@ -98,8 +100,8 @@ class Generator {
     window.stride = {pick(0, 2), pick(0, 2)};
     window.padding = {Padding::Mode::explicit_, pick(0, window.kernel.h / 2), pick(0, window.kernel.w / 2), 0,
                       0};
-    window.padding.bottom = window.padding.top;
-    window.padding.right = window.padding.left;
+    window.padding.bottom = chance(0.7) ? window.padding.top : pick(0, window.kernel.h / 2);
+    window.padding.right = chance(0.7) ? window.padding.left : pick(0, window.kernel.w / 2);
     if (chance(0.3)) window.padding = {Padding::Mode::same_upper};
     window.ceil_mode = chance(0.3);
     if (chance(0.5)) {
@@ -125,6 +127,7 @@ class Generator {
 
   OpAttrs random_adaptive_pool() {
     const Pair output{pick(1, 7), pick(1, 7)};
+    if (chance(0.2)) return GlobalMaxPool{};
     return chance(0.5) ? OpAttrs(AdaptiveAvgPool{output}) : OpAttrs(AdaptiveMaxPool{output});
   }
 
@@ -133,7 +136,7 @@ class Generator {
     std::string name = fmt::format("n{}", number);
     const bool image = shape(x).rank() == 4;
     std::variant<NodeId, OpError> added = OpError{};
-    switch (pick(0, image ? 13 : 6)) {
+    switch (pick(0, image ? 14 : 6)) {
       case 0:
         added = layer(random_activation(), x, name);
         break;
@@ -151,7 +154,8 @@ class Generator {
                       : layer(Linear{pick(1, 40), chance(0.7), {}}, x, name);
         break;
       case 5:
-        added = image ? gate(x, name) : graph_.try_add(Softmax{}, {x}, name);
+        added = image ? gate(x, name)
+                      : graph_.try_add(chance(0.5) ? OpAttrs(Softmax{}) : LogSoftmax{}, {x}, name);
         break;
       case 6:
         added = graph_.try_add(random_channel_op(shape(x)), {x}, name);
@@ -170,6 +174,9 @@ class Generator {
       case 10:
         added = graph_.try_add(random_adaptive_pool(), {x}, name);
         break;
+      case 11:
+        added = chance(0.4) ? pixel_gate(x, name) : padded(x, name);
+        break;
       default:
         added = layer(random_conv(shape(x)), x, name);
         break;
@@ -186,6 +193,27 @@ class Generator {
     conv.bias = true;
     NodeId excited = std::get<NodeId>(layer(conv, pooled, name + ".fc"));
     return graph_.try_add(Mul{}, {x, graph_.add(Sigmoid{}, {excited}, name + ".gate")}, name);
+  }
+
+  // Spatial attention: x times one number a pixel.
+  std::variant<NodeId, OpError> pixel_gate(NodeId x, const std::string& name) {
+    Conv conv;
+    conv.channels = 1;
+    NodeId gate = std::get<NodeId>(add_layer(graph_, conv, {x}, name + ".conv"));
+    if (chance(0.5)) gate = graph_.add(Sigmoid{}, {gate}, name + ".gate");
+    return graph_.try_add(Mul{}, {x, gate}, name);
+  }
+
+  // A pad, and sometimes something that it can be folded into.
+  std::variant<NodeId, OpError> padded(NodeId x, const std::string& name) {
+    Pad pad{{Padding::Mode::explicit_, pick(-1, 2), pick(-1, 2), pick(-1, 2), pick(-1, 2)}};
+    if (chance(0.6)) pad.padding = {Padding::Mode::explicit_, pick(0, 2), pick(0, 2), pick(0, 2), pick(0, 2)};
+    if (chance(0.3)) pad.value = 0.75;
+    if (chance(0.5)) x = graph_.add(Relu{}, {x}, name + ".relu");
+    const auto result = graph_.try_add(pad, {x}, name + ".pad");
+    const NodeId* id = std::get_if<NodeId>(&result);
+    if (!id || chance(0.2)) return result;
+    return add_layer(graph_, chance(0.5) ? random_conv(shape(*id)) : random_pool(), {*id}, name);
   }
 
   // relu(bn(conv(x)) + x)

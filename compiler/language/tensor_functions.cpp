@@ -1,0 +1,96 @@
+// Functions of a tensor that make a list: its dimensions, its parts.
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "compiler/language/elaborator.h"
+#include "compiler/language/names.h"
+
+namespace cardinal {
+namespace {
+
+constexpr BuiltinInfo kTensorFunctions[] = {
+    {"shape", "shape(x)", "dimensions of a tensor as a list: [N, C, H, W] or [N, C]"},
+    {"split", "split(x, count) or split(x, [c1, c2, ...])",
+     "list of slices of a tensor's channels: so many equal ones, or of these sizes"},
+};
+
+// The sizes of the parts of `channels` channels that `parts` asks for; "" if they fit, else why not.
+std::string part_sizes(const Value& parts, int64_t channels, std::vector<int64_t>& sizes) {
+  if (const auto* count = parts.as<int64_t>()) {
+    if (*count < 1 || channels % *count != 0)
+      return fmt::format("{} channels do not split into {} equal parts", channels, *count);
+    sizes.assign(static_cast<size_t>(*count), channels / *count);
+    return {};
+  }
+  if (!parts.list()) return fmt::format("'split' needs a count or a list of sizes, not {}", show(parts));
+  for (const Value& size : parts.list()->elements) {
+    const auto* value = size.as<int64_t>();
+    if (!value || *value < 1 || *value > channels)
+      return fmt::format("the size of a part must be an int from 1 to the {} channels, not {}", channels,
+                         show(size));
+    sizes.push_back(*value);
+  }
+  const int64_t sum = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+  if (sum != channels) return fmt::format("the parts have {} channels in all, the tensor {}", sum, channels);
+  return {};
+}
+
+}  // namespace
+
+std::span<const BuiltinInfo> tensor_functions() { return kTensorFunctions; }
+
+bool is_tensor_function(std::string_view name) {
+  for (const BuiltinInfo& function : kTensorFunctions)
+    if (function.name == name) return true;
+  return false;
+}
+
+Value Elaborator::call_tensor_function(std::string_view name, const Invocation& invocation) {
+  SourceLocation where = invocation.call->callee.where;
+  if (invocation.call->label)
+    return fail(invocation.call->label->where, fmt::format("'{}' makes no layer to name", name));
+  const size_t wanted = name == "split" ? 2 : 1;
+  if (invocation.arguments.size() != wanted)
+    return fail(where, name == "split" ? "'split' takes a tensor and a count or a list of sizes"
+                                       : "'shape' takes one tensor");
+  for (const BoundArgument& argument : invocation.arguments) {
+    if (argument.value.is_poison()) return {};
+    if (!argument.name.empty())
+      return fail(argument.name_where, fmt::format("'{}' takes no named arguments", name));
+  }
+  const BoundArgument& x = invocation.arguments[0];
+  const auto* tensor = x.value.as<TensorValue>();
+  if (!tensor)
+    return fail(x.where, fmt::format("'{}' needs a tensor, not {}", name, with_article(type_name(x.value))));
+  return name == "split" ? split(tensor->id, invocation) : shape_of(tensor->id);
+}
+
+Value Elaborator::shape_of(NodeId id) const {
+  std::vector<Value> dims;
+  for (int64_t dim : graph_[id].type.shape.dims()) dims.push_back({dim});
+  return make_list(std::move(dims));
+}
+
+Value Elaborator::split(NodeId id, const Invocation& invocation) {
+  const BoundArgument& parts = invocation.arguments[1];
+  if (!can_make_tensors("split", invocation.call->callee.where)) return {};
+  std::vector<int64_t> sizes;
+  if (std::string problem = part_sizes(parts.value, graph_[id].type.shape.c(), sizes); !problem.empty()) {
+    if (parts.value.origin) problem += fmt::format(" ({})", parts.value.origin->text);
+    return fail(parts.where, problem, {shape_note(id, "the tensor")});
+  }
+  std::vector<Value> slices;
+  int64_t begin = 0;
+  for (int64_t size : sizes) {
+    if (!charge(1, invocation.call->callee.where)) return {};
+    OpCall slice{
+        find_op(Slice::name), Slice{begin, begin + size}, {id}, {invocation.arguments[0].where}, {}, false};
+    slices.push_back(add_op(slice, invocation));
+    if (slices.back().is_poison()) return {};
+    begin += size;
+  }
+  return make_list(std::move(slices));
+}
+
+}  // namespace cardinal
