@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Cardinal is built with on Debian 12, and builds the compiler and the runtime into build/. Safe to run
-# again: it does only what is left to do. With --with-oracle also makes .venv, where the tests find PyTorch.
+# again: it does only what is left to do. With --with-oracle also makes .venv, where the tests find PyTorch, with
+# --with-onnx .venv-onnx, where they find ONNX's own tests.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,10 +14,12 @@ packages=(
 )
 
 with_oracle=no
+with_onnx=no
 for argument in "$@"; do
   case "$argument" in
     --with-oracle) with_oracle=yes ;;
-    *) echo "usage: ./setup.sh [--with-oracle]" >&2; exit 1 ;;
+    --with-onnx) with_onnx=yes ;;
+    *) echo "usage: ./setup.sh [--with-oracle] [--with-onnx]" >&2; exit 1 ;;
   esac
 done
 
@@ -60,17 +63,20 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-install_oracle() {
-  if [ ! -x .venv/bin/python ]; then
-    rm -rf .venv
-    python3 -m venv .venv
+# A virtual environment of its own, since the two need different versions of NumPy.
+install_python() {
+  local venv=$1 requirements=$2 skipped=$3
+  if [ ! -x "$venv/bin/python" ]; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
   fi
-  .venv/bin/python -m pip install --quiet --no-input --no-deps -r tests/oracle/requirements.txt ||
-    echo "PyTorch could not be installed; the comparisons with it will be skipped" >&2
+  "$venv/bin/python" -m pip install --quiet --no-input --no-deps -r "$requirements" ||
+    echo "$requirements could not be installed; $skipped will be skipped" >&2
 }
 
 install_packages
-[ "$with_oracle" = yes ] && install_oracle
+[ "$with_oracle" = yes ] && install_python .venv tests/oracle/requirements.txt "the comparisons with PyTorch"
+[ "$with_onnx" = yes ] && install_python .venv-onnx tests/onnx/requirements.txt "ONNX's tests"
 
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release
 cmake --build build --target cardinal cardinal_runtime

@@ -19,7 +19,7 @@ done
 
 run_tests() { ctest --test-dir "$1" --output-on-failure --parallel "$(nproc)" "${@:2}"; }
 
-./setup.sh --with-oracle
+./setup.sh --with-oracle --with-onnx
 cmake --build build
 run_tests build "${arguments[@]}"
 [ "$quick" = yes ] && exit
@@ -29,4 +29,4 @@ cmake -S . -B build-sanitize -G Ninja -DCARDINAL_SANITIZE=ON -DCMAKE_BUILD_TYPE=
 cmake --build build-sanitize
 export UBSAN_OPTIONS=print_stacktrace=1
 # What the first build has shown does not depend on instrumentation.
-run_tests build-sanitize --label-exclude oracle --exclude-regex '^(format|layers)$' "${arguments[@]}"
+run_tests build-sanitize --label-exclude 'oracle|onnx' --exclude-regex '^(format|layers)$' "${arguments[@]}"
