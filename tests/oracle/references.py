@@ -66,6 +66,8 @@ REFERENCES = {
     "regnet_y_600mf": Reference(lambda: regnet(15, 48, 32.54, 2.32, 16, 0.25)),
     "regnet_y_800mf (paper)": Reference(
         lambda: regnet(14, 56, 38.84, 2.4, 16, 0.25), "regnet_y_800mf", {"torchvision": "false"}),
+    "regnet_y_8gf (paper)": Reference(
+        lambda: regnet(17, 192, 76.82, 2.19, 56, 0.25), "regnet_y_8gf", {"torchvision": "false"}),
     "regnet_y_4_0gf": Reference(lambda: regnet(22, 96, 31.41, 2.24, 64, 0.25)),
     "regnet_y_6_4gf": Reference(lambda: regnet(25, 112, 33.22, 2.27, 72, 0.25)),
     "regnet_y_12gf": Reference(lambda: regnet(19, 168, 73.36, 2.37, 112, 0.25)),
