@@ -9,6 +9,7 @@ packages=(
   g++ cmake ninja-build ccache
   llvm-22-dev liblld-22-dev zlib1g-dev libzstd-dev    # code generation, and the linker as a library
   libfmt-dev libcli11-dev nlohmann-json3-dev catch2
+  libprotobuf-dev protobuf-compiler libonnx-dev       # ONNX models, by the official schema
   clang-format-22                                     # the test of formatting
   python3 python3-venv                                # .venv
 )

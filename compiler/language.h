@@ -38,6 +38,8 @@ Diagnostics check_program(SourceMap& sources, const std::string& path, const Ela
 
 // The file in the standard format. Fails if it does not parse.
 Result<std::string> format_source(SourceMap& sources, const std::string& path);
+// The same for a text that did not come from a file; `path` stands for it in messages.
+Result<std::string> format_text(SourceMap& sources, const std::string& path, std::string text);
 
 // What may be written where an expression calls something, for the documentation and its test.
 struct BuiltinInfo {

@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kExamples = R"(examples:
   cardinal compile resnet50.nn --weights resnet50.safetensors      writes resnet50.so and resnet50.h
   cardinal compile resnet50.nn --weights random:0 --emit asm -o -  assembly on the terminal
+  cardinal import resnet50.onnx -o resnet50.nn                     writes resnet50.nn and resnet50.safetensors
   cardinal bench resnet50.so --threads 4
   cardinal run resnet50.so --input image.npy --output logits.npy
   cardinal verify resnet50.nn --weights random:0
@@ -96,6 +97,19 @@ void add_source_verbs(CLI::App& app, SourceArgs& check_args, FormatArgs& format_
   ir_verb->add_option("--after", ir_args.after, "the pass to print it after; as elaborated by default");
 }
 
+void add_import(CLI::App& app, ImportArgs& args, Action& action) {
+  CLI::App* sub = add_verb(app, "import", "translate an ONNX model into a network and a weight file", args,
+                           action, import_model);
+  sub->add_option("MODEL", args.model, "an ONNX model, .onnx")->required();
+  sub->add_option("-o,--output", args.output,
+                  "where to write the source; the weights go beside it, .safetensors; MODEL.nn by default");
+  sub->add_option("--shape", args.shapes,
+                  "INPUT=N,C,H,W: the shape of an input that the model leaves open; "
+                  "repeatable")
+      ->allow_extra_args(false);
+  sub->add_flag("--flat", args.flat, "a statement for each layer, no blocks or loops");
+}
+
 void add_model_verbs(CLI::App& app, InfoArgs& info_args, RunArgs& run_args, BenchArgs& bench_args,
                      Action& action) {
   CLI::App* info_verb = add_verb(app, "info", "say what a compiled network is", info_args, action, info);
@@ -141,6 +155,7 @@ int parse_and_run(int argc, char** argv) {
   SourceArgs check_args;
   FormatArgs format_args;
   IrArgs ir_args;
+  ImportArgs import_args;
   InfoArgs info_args;
   RunArgs run_args;
   BenchArgs bench_args;
@@ -148,6 +163,7 @@ int parse_and_run(int argc, char** argv) {
   Action action;
   add_compile(app, compile_args, action);
   add_source_verbs(app, check_args, format_args, ir_args, action);
+  add_import(app, import_args, action);
   add_model_verbs(app, info_args, run_args, bench_args, action);
   add_verify(app, verify_args, action);
   try {

@@ -49,6 +49,14 @@ struct IrArgs {
 };
 int print_ir(const IrArgs& args);
 
+struct ImportArgs {
+  std::string model;                // .onnx
+  std::string output;               // "": the model's name with .nn, in the current directory
+  std::vector<std::string> shapes;  // INPUT=1,3,224,224
+  bool flat = false;
+};
+int import_model(const ImportArgs& args);
+
 struct InfoArgs {
   std::string model;
   bool json = false, steps = false;

@@ -421,7 +421,11 @@ class Formatter {
 Result<std::string> format_source(SourceMap& sources, const std::string& path) {
   Result<std::string> text = read_source(path);
   if (!text) return text.take_error();
-  uint32_t id = sources.add(path, std::move(*text));
+  return format_text(sources, path, std::move(*text));
+}
+
+Result<std::string> format_text(SourceMap& sources, const std::string& path, std::string text) {
+  uint32_t id = sources.add(path, std::move(text));
   Diagnostics diagnostics;
   SourceFile file = parse_source(sources, id, diagnostics);
   if (diagnostics.has_errors()) return diagnostics;

@@ -410,3 +410,28 @@ TEST_CASE("verify") {
                 "expected a number from 0 to 1, got nan");
   CHECK(shop.others({}) == std::vector<std::string>{});
 }
+
+TEST_CASE("an ONNX model becomes a network and its weights, or nothing") {
+  Workshop shop;
+  std::string models = SOURCE_ROOT "/tests/import/models/";
+  Outcome imported = shop.cardinal("import " + models + "residual.onnx -o net.nn");
+  INFO(imported.err);
+  REQUIRE(imported.code == 0);
+  CHECK(has(imported.err, "net.nn: network net; net.safetensors: 72 weights, 4553 parameters"));
+  CHECK(shop.cardinal("fmt --check net.nn").code == 0);
+  Outcome compiled = shop.cardinal("compile net.nn --weights net.safetensors -o net.so");
+  INFO(compiled.err);
+  CHECK(compiled.code == 0);
+
+  Workshop empty;
+  check_refused(empty, "import lost.onnx -o net.nn", "cannot read lost.onnx");
+  check_refused(empty, "import tiny.nn -o net.nn", "tiny.nn is not an ONNX model");
+  check_refused(empty, "import " + models + "residual.onnx -o net.txt", "a network's source is a file .nn");
+  check_refused(empty, "import " + models + "residual.onnx -o lost/net.nn", "there is no directory lost");
+  check_refused(empty, "import " + models + "residual.onnx --shape image=1,x -o net.nn",
+                "is not INPUT=N,C,H,W");
+  // The weights cannot be written: the source is not left alone.
+  std::filesystem::create_directory(empty.path("net.safetensors"));
+  check_refused(empty, "import " + models + "residual.onnx -o net.nn", "it is a directory",
+                {"net.safetensors"});
+}
