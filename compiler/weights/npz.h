@@ -4,12 +4,14 @@
 #include <memory>
 #include <string>
 
+#include "compiler/weights/mapped_file.h"
+#include "compiler/weights/wanted.h"
 #include "ir/weights.h"
 
 namespace cardinal {
 
-// Members that are weights of `graph` with the shape it wants are unpacked; of all others only the type is
-// read, so a file cannot make the reader allocate more than the network needs. float64 is rounded to float32.
-Result<std::unique_ptr<WeightStore>> read_npz(const std::string& path, const Graph& graph);
+// Members that `wanted` reads are unpacked; of all others only the type is read. float64 is rounded to
+// float32.
+Result<std::unique_ptr<WeightStore>> read_npz(const std::string& path, MappedFile file, const Wanted& wanted);
 
 }  // namespace cardinal

@@ -5,7 +5,9 @@
 #include <charconv>
 #include <cstring>
 
+#include "compiler/weights/flax.h"
 #include "compiler/weights/mapped_file.h"
+#include "compiler/weights/mxnet.h"
 #include "compiler/weights/npz.h"
 #include "compiler/weights/safetensors.h"
 
@@ -16,6 +18,10 @@ namespace {
 constexpr std::string_view kRandom = "random:";
 // A network whose weights do not fit an ordinary machine's memory was not meant to be tried out; 16 GiB.
 constexpr double kMaxRandomBytes = 0x1p34;
+
+bool begins_with(std::span<const std::byte> file, std::string_view magic) {
+  return file.size() >= magic.size() && std::memcmp(file.data(), magic.data(), magic.size()) == 0;
+}
 
 Result<std::unique_ptr<WeightStore>> open_random(std::string_view text, const Graph& graph) {
   uint64_t seed = 0;
@@ -35,16 +41,16 @@ Result<std::unique_ptr<WeightStore>> open_random(std::string_view text, const Gr
 Result<std::unique_ptr<WeightStore>> open_file(const std::string& path, const Graph& graph) {
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return file.take_error();
-  auto begins_with = [&](std::string_view magic) {
-    return file->bytes().size() >= magic.size() &&
-           std::memcmp(file->bytes().data(), magic.data(), magic.size()) == 0;
-  };
+  const std::span<const std::byte> bytes = file->bytes();
+  const Wanted wanted(graph);
+  if (is_mxnet(bytes)) return read_mxnet(path, *std::move(file), wanted);
+  if (is_flax(bytes)) return read_flax(path, *std::move(file), wanted);
+  if (!begins_with(bytes, "PK")) return read_safetensors(path, *std::move(file), wanted);
   // An archive of torch.save is a zip file too, but of pickled objects.
-  if (begins_with("PK") && (path.ends_with(".pt") || path.ends_with(".pth")))
+  if (path.ends_with(".pt") || path.ends_with(".pth"))
     return Diagnostics(
         fmt::format("{} is a PyTorch checkpoint; save it with safetensors.torch.save_file", path));
-  if (begins_with("PK")) return read_npz(path, graph);
-  return read_safetensors(path);
+  return read_npz(path, *std::move(file), wanted);
 }
 
 }  // namespace

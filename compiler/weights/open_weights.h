@@ -8,8 +8,8 @@
 
 namespace cardinal {
 
-// FILE.safetensors, FILE.npz (told apart by their content, so that names do not matter) or random:SEED. The
-// weights are checked against the network: see check_weights.
+// random:SEED, or a file: safetensors, .npz, MXNet's .params or Flax's msgpack, told apart by their content,
+// so that the file's name does not matter. The weights are checked against the network: see check_weights.
 Result<std::unique_ptr<WeightStore>> open_weights(const std::string& spec, const Graph& graph);
 
 }  // namespace cardinal

@@ -144,32 +144,32 @@ std::string offsets_problem(std::vector<HeaderEntry>& entries, uint64_t data_byt
 }
 
 // Adds one tensor to the store; "" or the problem.
-std::string add_tensor(FileWeights& store, const HeaderEntry& e, std::span<const std::byte> data) {
+std::string add_tensor(FileWeights& store, const HeaderEntry& e, const std::string& name,
+                       std::span<const std::byte> data) {
   auto bytes = data.subspan(e.offsets[0], e.offsets[1] - e.offsets[0]);
   std::optional<DType> dtype = weight_dtype(e.dtype);
   StoredShape stored = stored_shape(e.shape);
   bool is_new = true;
   if (!dtype) {
-    is_new = store.add_unusable(e.name, fmt::format("its dtype is {}, expected F32, F16 or BF16", e.dtype));
+    is_new = store.add_unusable(name, fmt::format("its dtype is {}, expected F32, F16 or BF16", e.dtype));
   } else if (!stored.problem.empty()) {
-    is_new = store.add_unusable(e.name, stored.problem);
+    is_new = store.add_unusable(name, stored.problem);
   } else {
     TensorType type{*dtype, stored.shape};
     auto needed = static_cast<uint64_t>(type.shape.elements() * dtype_bytes(type.dtype));
     if (needed != bytes.size())
       return fmt::format("tensor {}: {} needs {} bytes, its data_offsets span {}", e.name, to_string(type),
                          needed, bytes.size());
-    is_new = store.add(e.name, {type, bytes});
+    is_new = store.add(name, {type, bytes});
   }
   return is_new ? std::string() : fmt::format("tensor {} appears twice", e.name);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<WeightStore>> read_safetensors(const std::string& path) {
-  Result<MappedFile> mapped = MappedFile::open(path);
-  if (!mapped) return mapped.take_error();
-  auto store = std::make_unique<FileWeights>(path, *std::move(mapped));
+Result<std::unique_ptr<WeightStore>> read_safetensors(const std::string& path, MappedFile mapped,
+                                                      const Wanted& wanted) {
+  auto store = std::make_unique<FileWeights>(path, std::move(mapped));
   auto failure = [&path](std::string_view why) {
     return Diagnostics(fmt::format("{} is not a usable safetensors file: {}", path, why));
   };
@@ -190,8 +190,12 @@ Result<std::unique_ptr<WeightStore>> read_safetensors(const std::string& path) {
   std::span<const std::byte> data = file.subspan(8 + header_bytes);
   if (std::string problem = offsets_problem(reader.entries, data.size()); !problem.empty())
     return failure(problem);
-  for (const HeaderEntry& entry : reader.entries)
-    if (std::string problem = add_tensor(*store, entry, data); !problem.empty()) return failure(problem);
+  std::vector<std::string> stored;
+  for (const HeaderEntry& entry : reader.entries) stored.push_back(entry.name);
+  std::vector<std::string> names = wanted.names_of(stored);
+  for (size_t i = 0; i < names.size(); ++i)
+    if (std::string problem = add_tensor(*store, reader.entries[i], names[i], data); !problem.empty())
+      return failure(problem);
   return std::unique_ptr<WeightStore>(std::move(store));
 }
 

@@ -108,7 +108,10 @@ TEST_CASE("imported networks compute what onnxruntime computed") {
     Graph graph = elaborated(scratch, model.source);
     Result<std::unique_ptr<WeightStore>> weights = open_weights(weights_file(scratch, model), graph);
     if (!weights) FAIL(message(weights.error()));
-    Result<std::unique_ptr<WeightStore>> values = read_safetensors(kModels + name + ".values.safetensors");
+    const std::string path = kModels + name + ".values.safetensors";
+    Result<MappedFile> file = MappedFile::open(path);
+    REQUIRE(file);
+    Result<std::unique_ptr<WeightStore>> values = read_safetensors(path, *std::move(file), Wanted(Graph()));
     REQUIRE(values);
     std::vector<Tensor> inputs;
     for (NodeId id : graph.inputs()) {

@@ -26,6 +26,12 @@ Graph small_network() {
   return graph;
 }
 
+Graph weights_only(const std::vector<std::pair<std::string, Weight>>& weights) {
+  Graph graph;
+  for (const auto& [name, weight] : weights) graph.add(weight, {}, name);
+  return graph;
+}
+
 std::string safetensors(const std::string& header, const std::string& data) {
   return raw(static_cast<uint64_t>(header.size())) + header + data;
 }

@@ -23,6 +23,9 @@ std::string raw(T value) {
 // conv.weight [3, 2, 1, 1], conv.bias [3], bn.weight, bn.bias, bn.running_mean, bn.running_var [3].
 Graph small_network();
 
+// A graph of weights alone.
+Graph weights_only(const std::vector<std::pair<std::string, Weight>>& weights);
+
 // Header length, header, data.
 std::string safetensors(const std::string& header, const std::string& data);
 

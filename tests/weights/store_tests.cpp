@@ -13,6 +13,7 @@
 namespace cardinal {
 
 using testing::small_network;
+using testing::weights_only;
 
 namespace {
 
@@ -155,16 +156,6 @@ TEST_CASE("long lists are cut") {
   CHECK_FALSE(has(text, "unrelated20"));
   CHECK(has(text, "and 33 more"));
 }
-
-namespace {
-
-Graph weights_only(const std::vector<std::pair<std::string, Weight>>& weights) {
-  Graph graph;
-  for (const auto& [name, weight] : weights) graph.add(weight, {}, name);
-  return graph;
-}
-
-}  // namespace
 
 // ---- stored orders and conventions
 
