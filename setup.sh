@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Cardinal is built with on Debian 12, and builds the compiler and the runtime into build/. Safe to run
 # again: it does only what is left to do. With --with-oracle also makes .venv, where the tests find PyTorch, with
-# --with-onnx .venv-onnx, where they find ONNX's own tests.
+# --with-onnx .venv-onnx, where they find ONNX's own tests, and with --with-frameworks .venv-frameworks, where they find
+# MXNet, TensorFlow and JAX (2.3 GB).
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -16,11 +17,13 @@ packages=(
 
 with_oracle=no
 with_onnx=no
+with_frameworks=no
 for argument in "$@"; do
   case "$argument" in
     --with-oracle) with_oracle=yes ;;
     --with-onnx) with_onnx=yes ;;
-    *) echo "usage: ./setup.sh [--with-oracle] [--with-onnx]" >&2; exit 1 ;;
+    --with-frameworks) with_frameworks=yes ;;
+    *) echo "usage: ./setup.sh [--with-oracle] [--with-onnx] [--with-frameworks]" >&2; exit 1 ;;
   esac
 done
 
@@ -64,7 +67,7 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# A virtual environment of its own, since the two need different versions of NumPy.
+# A virtual environment of its own, since they need different versions of NumPy.
 install_python() {
   local venv=$1 requirements=$2 skipped=$3
   if [ ! -x "$venv/bin/python" ]; then
@@ -78,6 +81,12 @@ install_python() {
 install_packages
 [ "$with_oracle" = yes ] && install_python .venv tests/oracle/requirements.txt "the comparisons with PyTorch"
 [ "$with_onnx" = yes ] && install_python .venv-onnx tests/onnx/requirements.txt "ONNX's tests"
+if [ "$with_frameworks" = yes ]; then
+  for framework in mxnet keras flax; do
+    install_python ".venv-frameworks/$framework" "tests/frameworks/requirements-$framework.txt" \
+      "the comparisons with it"
+  done
+fi
 
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release
 cmake --build build --target cardinal cardinal_runtime

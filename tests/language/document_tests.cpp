@@ -1,62 +1,44 @@
-// The language reference: its examples behave as it says, and its tables are those of the compiler.
+// The language reference and the page on porting: their examples behave as they say, and the reference's
+// tables are those of the compiler.
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
-#include <sstream>
 
 #include "ir/convention.h"
 #include "tests/language/support.h"
+#include "tests/support/document.h"
 
 using namespace cardinal;
 
 namespace {
 
-struct Example {
-  std::string kind;  // what follows ``` : "nn", "nn error", "nn file=NAME"
-  int line;
-  std::string text;
-};
-
-std::vector<Example> examples(const std::string& document) {
-  std::vector<Example> list;
-  std::istringstream stream(document);
-  std::string line;
-  bool inside = false;
-  for (int number = 1; std::getline(stream, line); ++number) {
-    if (line.rfind("```", 0) == 0) {
-      if (!inside) list.push_back({line.substr(3), number, ""});
-      inside = !inside;
-    } else if (inside) {
-      list.back().text += line + "\n";
-    }
-  }
-  return list;
-}
-
 std::string document() { return test::read_text(test::source_root() + "/docs/language.md"); }
 
 }  // namespace
 
-TEST_CASE("the reference's examples behave as it says") {
+TEST_CASE("the documents' examples behave as they say") {
   test::ScratchDirectory directory;
   int good = 0, bad = 0;
-  for (const Example& example : examples(document())) {
-    if (example.kind.rfind("nn file=", 0) == 0) directory.write(example.kind.substr(8), example.text);
-    if (example.kind.rfind("nn", 0) != 0) continue;
-    SourceMap sources;
-    Diagnostics found = check_program(sources, directory.write("example.nn", example.text));
-    INFO("docs/language.md:" << example.line << "\n" << found.render(sources));
-    if (example.kind != "nn error") {
-      CHECK(!found.has_errors());
-      ++good;
-      continue;
+  for (const std::string page : {"docs/language.md", "docs/porting.md"}) {
+    for (const testing::Example& example :
+         testing::examples(test::read_text(test::source_root() + "/" + page))) {
+      if (example.kind.rfind("nn", 0) != 0) continue;
+      if (example.kind.rfind("nn file=", 0) == 0) directory.write(example.kind.substr(8), example.text);
+      SourceMap sources;
+      Diagnostics found = check_program(sources, directory.write("example.nn", example.text));
+      INFO(page << ":" << example.line << "\n" << found.render(sources));
+      if (example.kind != "nn error") {
+        CHECK(!found.has_errors());
+        ++good;
+        continue;
+      }
+      ++bad;
+      const std::string mark = "# error: ";
+      REQUIRE(example.text.rfind(mark, 0) == 0);
+      std::string message = example.text.substr(mark.size(), example.text.find('\n') - mark.size());
+      REQUIRE(found.list().size() == 1);
+      CHECK(found.list()[0].message == message);
     }
-    ++bad;
-    const std::string mark = "# error: ";
-    REQUIRE(example.text.rfind(mark, 0) == 0);
-    std::string message = example.text.substr(mark.size(), example.text.find('\n') - mark.size());
-    REQUIRE(found.list().size() == 1);
-    CHECK(found.list()[0].message == message);
   }
   CHECK(good > 10);
   CHECK(bad > 4);
