@@ -18,6 +18,12 @@ constexpr Alias kAliases[] = {
      ".depthwise.kernel"},  // Keras: SeparableConv2D is a depthwise and a pointwise convolution
     {".pointwise_kernel", ".pointwise.kernel"},
     {".bias", ".pointwise.bias"},
+    {"_weight", ".weight"},  // MXNet: Block.export joins a layer's name and its weight's by `_`
+    {"_bias", ".bias"},
+    {"_gamma", ".gamma"},
+    {"_beta", ".beta"},
+    {"_running_mean", ".running_mean"},
+    {"_running_var", ".running_var"},
 };
 // Flax: variables["params"] saved by itself.
 constexpr std::string_view kFlaxCollection = "params.";

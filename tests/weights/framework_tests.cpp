@@ -70,6 +70,7 @@ Graph three() { return weights_only({{"w", {{3}, Role::bias}}}); }
 TEST_CASE("mxnet: what the framework saves is read") {
   check_counts(fixture("gluon.params"), mxnet_weights("0.", "1.", "2."));
   check_counts(fixture("exported.params"), mxnet_weights("net_conv0_", "net_batchnorm0_", "net_dense0_"));
+  check_counts(fixture("exported.params"), mxnet_weights("net_conv0.", "net_batchnorm0.", "net_dense0."));
 }
 
 TEST_CASE("mxnet: element types") {
