@@ -11,6 +11,7 @@ packages=(
   llvm-22-dev liblld-22-dev zlib1g-dev libzstd-dev    # code generation, and the linker as a library
   libfmt-dev libcli11-dev nlohmann-json3-dev catch2
   libprotobuf-dev protobuf-compiler libonnx-dev       # ONNX models, by the official schema
+  libhdf5-dev                                         # Keras's weight files
   clang-format-22                                     # the test of formatting
   python3 python3-venv                                # .venv
 )

@@ -71,7 +71,7 @@ void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
   CLI::App* sub = add_verb(app, "compile", "compile a network to machine code", args, action, compile);
   add_source_options(sub, args.source);
   sub->add_option("--weights", args.weights,
-                  "a .safetensors, .npz, MXNet .params or Flax .msgpack file, or random:SEED");
+                  "a .safetensors, .npz, .params, .msgpack, .keras or .h5 file, or random:SEED");
   sub->add_option("-o,--output", args.output, "where to write; NETWORK.so by default, - is standard output");
   add_target_options(sub, args.target);
   sub->add_option("--emit", args.emit, "what to write, several with commas; so,header by default")
@@ -140,7 +140,7 @@ void add_verify(CLI::App& app, VerifyArgs& args, Action& action) {
                action, verify);
   add_source_options(sub, args.source);
   sub->add_option("--weights", args.weights,
-                  "a .safetensors, .npz, MXNet .params or Flax .msgpack file, or random:SEED")
+                  "a .safetensors, .npz, .params, .msgpack, .keras or .h5 file, or random:SEED")
       ->required();
   add_target_options(sub, args.target);
   sub->add_option("--seed", args.seed, "of the random inputs");

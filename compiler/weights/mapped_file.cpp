@@ -12,21 +12,31 @@
 
 namespace cardinal {
 
+namespace {
+
+Diagnostics failure(const std::string& name, std::string_view why) {
+  return Diagnostics(fmt::format("cannot read {}: {}", name, why));
+}
+
+}  // namespace
+
 Result<MappedFile> MappedFile::open(const std::string& path) {
-  auto failure = [&path](std::string_view why) {
-    return Diagnostics(fmt::format("cannot read {}: {}", path, why));
-  };
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return failure(std::strerror(errno));
+  if (fd < 0) return failure(path, std::strerror(errno));
+  Result<MappedFile> mapped = map(fd, path);
+  ::close(fd);
+  return mapped;
+}
+
+Result<MappedFile> MappedFile::map(int fd, const std::string& name) {
   struct stat info{};
   bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  auto size = static_cast<size_t>(is_file ? info.st_size : 0);
+  if (!is_file)
+    return failure(name, S_ISDIR(info.st_mode) ? "it is a directory" : "it is not a regular file");
+  auto size = static_cast<size_t>(info.st_size);
   void* data = size ? mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : nullptr;
-  int map_error = errno;
-  ::close(fd);
-  if (!is_file) return failure(S_ISDIR(info.st_mode) ? "it is a directory" : "it is not a regular file");
-  if (data == MAP_FAILED) return failure(std::strerror(map_error));
+  if (data == MAP_FAILED) return failure(name, std::strerror(errno));
   return MappedFile(static_cast<const std::byte*>(data), size);
 }
 

@@ -13,6 +13,8 @@ class MappedFile {
  public:
   // Fails for what cannot be opened or is not a regular file, naming it. An empty file is an empty span.
   static Result<MappedFile> open(const std::string& path);
+  // The file behind an open descriptor, which remains the caller's.
+  static Result<MappedFile> map(int fd, const std::string& name);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&&) = delete;
   ~MappedFile();

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "compiler/weights/flax.h"
+#include "compiler/weights/keras.h"
 #include "compiler/weights/mapped_file.h"
 #include "compiler/weights/mxnet.h"
 #include "compiler/weights/npz.h"
@@ -45,11 +46,14 @@ Result<std::unique_ptr<WeightStore>> open_file(const std::string& path, const Gr
   const Wanted wanted(graph);
   if (is_mxnet(bytes)) return read_mxnet(path, *std::move(file), wanted);
   if (is_flax(bytes)) return read_flax(path, *std::move(file), wanted);
+  if (is_hdf5(bytes)) return read_hdf5(path, bytes, wanted);
   if (!begins_with(bytes, "PK")) return read_safetensors(path, *std::move(file), wanted);
   // An archive of torch.save is a zip file too, but of pickled objects.
   if (path.ends_with(".pt") || path.ends_with(".pth"))
     return Diagnostics(
         fmt::format("{} is a PyTorch checkpoint; save it with safetensors.torch.save_file", path));
+  Result<std::vector<ZipMember>> archive = list_zip(bytes);
+  if (archive && is_keras(*archive)) return read_keras(path, *archive, wanted);
   return read_npz(path, *std::move(file), wanted);
 }
 

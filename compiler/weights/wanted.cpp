@@ -72,7 +72,7 @@ std::string Wanted::name_of(const std::string& stored) const {
 std::vector<std::string> Wanted::names_of(const std::vector<std::string>& stored) const {
   std::set<std::string, std::less<>> taken;
   for (const std::string& name : stored)
-    if (has(name)) taken.insert(name);
+    if (name_of(name) == name) taken.insert(name);
   std::vector<std::string> out;
   for (const std::string& name : stored) {
     std::string other = name_of(name);

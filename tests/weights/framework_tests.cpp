@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
-#include <numeric>
 
 #include "compiler/weights/open_weights.h"
 #include "tests/runtime/scratch_directory.h"
@@ -14,28 +13,6 @@ namespace cardinal {
 using namespace testing;
 
 namespace {
-
-using Weights = std::vector<std::pair<std::string, Weight>>;
-
-std::string fixture(const std::string& name) { return std::string(FIXTURES) + "/" + name; }
-
-// That the file holds these weights and no others, counting 1, 2, 3, ... from the first to the last.
-void check_counts(const std::string& path, const Weights& weights) {
-  INFO(path);
-  auto store = open_weights(path, weights_only(weights));
-  if (!store) FAIL(store.error().render(SourceMap()));
-  float next = 1;
-  for (const auto& [name, weight] : weights) {
-    INFO(name);
-    std::vector<float> expected(static_cast<size_t>(weight.shape.elements()));
-    std::iota(expected.begin(), expected.end(), next);
-    next += static_cast<float>(expected.size());
-    const StoredTensor* tensor = (*store)->find(name);
-    REQUIRE(tensor);
-    CHECK(tensor->type.shape == weight.shape);
-    CHECK(to_floats(*tensor) == expected);
-  }
-}
 
 // What a convolution, a batch norm and a linear layer are called and how their weights are stored.
 Weights mxnet_weights(const std::string& conv, const std::string& bn, const std::string& fc) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <numeric>
 #include <random>
 
 #include "compiler/weights/open_weights.h"
@@ -62,6 +63,25 @@ void fuzz(const std::string& content, const Graph& graph, int rounds) {
     size_t at = random() % bytes.size();
     bytes.replace(at, random() % 16, std::string(random() % 16, static_cast<char>(random())));
     try_open(bytes);
+  }
+}
+
+std::string fixture(const std::string& name) { return std::string(FIXTURES) + "/" + name; }
+
+void check_counts(const std::string& path, const Weights& weights) {
+  INFO(path);
+  auto store = open_weights(path, weights_only(weights));
+  if (!store) FAIL(store.error().render(SourceMap()));
+  float next = 1;
+  for (const auto& [name, weight] : weights) {
+    INFO(name);
+    std::vector<float> expected(static_cast<size_t>(weight.shape.elements()));
+    std::iota(expected.begin(), expected.end(), next);
+    next += static_cast<float>(expected.size());
+    const StoredTensor* tensor = (*store)->find(name);
+    REQUIRE(tensor);
+    CHECK(tensor->type.shape == weight.shape);
+    CHECK(to_floats(*tensor) == expected);
   }
 }
 

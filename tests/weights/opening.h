@@ -1,7 +1,9 @@
-// Opening weight files that are written as text.
+// Opening weight files.
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ir/graph.h"
 #include "tests/weights/file_makers.h"
@@ -30,5 +32,13 @@ void check_refused(const std::string& content, const std::string& part, const Gr
 // refused or accepted, never crash. The truncations are of every length, or about as many as `rounds`, and
 // all must be refused.
 void fuzz(const std::string& content, const Graph& graph = small_network(), int rounds = 3000);
+
+using Weights = std::vector<std::pair<std::string, Weight>>;
+
+// A file that a framework has written: see fixtures/make.py.
+std::string fixture(const std::string& name);
+
+// That the file holds these weights and no others, counting 1, 2, 3, ... from the first to the last.
+void check_counts(const std::string& path, const Weights& weights);
 
 }  // namespace cardinal::testing
