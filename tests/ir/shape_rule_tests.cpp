@@ -213,8 +213,8 @@ TEST_CASE("shape: activations with attributes, and prelu", "[shape]") {
   CHECK(inferred(Clip{1, -1}, {{2, 8}}) == "max=-1 is below min=1");
   CHECK(inferred(Celu{0}, {{2, 8}}) == "alpha must be above 0, got 0");
   CHECK(inferred_written(Prelu{}, {{2, 8, 3, 3}}) == "f32[2, 8, 3, 3]");
-  CHECK(inferred(Prelu{}, {{2, 8, 3, 3}, {1}}) == "weight must be [8], got f32[1]");
-  CHECK(inferred(Prelu{true}, {{2, 8}, {8}}) == "weight must be [1], got f32[8]");
+  CHECK(inferred(Prelu{}, {{2, 8, 3, 3}, {1}}) == "the slope must be [8], got f32[1]");
+  CHECK(inferred(Prelu{true}, {{2, 8}, {8}}) == "the slope must be [1], got f32[8]");
 }
 
 TEST_CASE("shape: pooling", "[shape]") {
