@@ -31,8 +31,8 @@ std::vector<std::vector<std::byte>> random_inputs(const Model& model) {
 }
 
 struct Timing {
-  size_t runs = 0;
-  double median = 0, min = 0;  // seconds
+  std::vector<double> times;  // seconds, in the order of the runs
+  double median = 0, min = 0;
 };
 
 // Runs until `seconds` have passed, but at least five times, after a warm-up of a tenth of that.
@@ -56,10 +56,11 @@ Timing time_runs(Session& session, double seconds) {
     once();
     times.push_back(seconds_since(run));
   }
-  std::sort(times.begin(), times.end());
-  size_t half = times.size() / 2;
-  double median = times.size() % 2 ? times[half] : (times[half - 1] + times[half]) / 2;
-  return {times.size(), median, times.front()};
+  std::vector<double> sorted = times;
+  std::sort(sorted.begin(), sorted.end());
+  size_t half = sorted.size() / 2;
+  double median = sorted.size() % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  return {std::move(times), median, sorted.front()};
 }
 
 // The least time of each step over whole passes, so that every step finds the caches as in a real run.
@@ -140,19 +141,20 @@ int bench(const BenchArgs& args) {
     nlohmann::json out = {{"network", model->name()},
                           {"target", model->target()},
                           {"threads", threads},
-                          {"runs", timing.runs},
+                          {"runs", timing.times.size()},
                           {"median_ms", timing.median * 1e3},
                           {"min_ms", timing.min * 1e3},
                           {"flops", model->flops()},
                           {"gflops", r.gflops},
                           {"peak_gflops", peak * 1e-9},
                           {"percent_of_peak", r.percent}};
+    for (double time : timing.times) out["times_ms"].push_back(time * 1e3);
     if (args.steps) out["steps"] = steps_json(*model, steps, core_peak);
     fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return kDone;
   }
   fmt::print("{:<16}{}, {} {}, {} runs\n", model->name(), model->target(), threads,
-             threads == 1 ? "thread" : "threads", timing.runs);
+             threads == 1 ? "thread" : "threads", timing.times.size());
   fmt::print("{:<16}{:.3f}\n{:<16}{:.3f}\n", "median_ms", timing.median * 1e3, "min_ms", timing.min * 1e3);
   fmt::print("{:<16}{:.1f}\n", "gflops", r.gflops);
   fmt::print("{:<16}{:.1f}   (of {:.1f} GFLOP/s, measured)\n", "percent_of_peak", r.percent, peak * 1e-9);

@@ -380,6 +380,7 @@ TEST_CASE("bench") {
   nlohmann::json json = nlohmann::json::parse(bench.out);
   CHECK(json["threads"] == 2);
   CHECK(json["runs"] >= 5);
+  CHECK(json["times_ms"].size() == json["runs"].get<size_t>());
   CHECK(json["median_ms"] >= json["min_ms"]);
   CHECK(json["min_ms"] > 0.0);
   CHECK(json["percent_of_peak"] > 0.0);
