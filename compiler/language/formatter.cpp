@@ -1,6 +1,6 @@
 // `cardinal fmt`: prints the tree. Line breaks between the stages of a pipe and between the elements of a
 // list that begins on a new line are the author's; everything else is put on one line where it fits.
-// Formatting twice changes nothing, because what is broken here counts as the author's break the next time.
+// Formatting twice changes nothing, because it goes on until nothing changes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "compiler/language/flat_text.h"
 #include "compiler/language/loader.h"
 #include "compiler/language/parser.h"
+#include "ir/internal_error.h"
 
 namespace cardinal {
 
@@ -297,8 +298,11 @@ class Formatter {
     }
     print(*e.left, indent, 4);
     out_ += fmt::format(" {}", spelling(e.op));
-    bool fits = column() + 1 + flat_text(*e.right).size() <= kWidth;
-    fits || must_break(*e.right) ? void(out_ += ' ') : new_line(indent + kContinuation);
+    const size_t width = flat_text(*e.right).size();
+    // On a line of its own only if it then need not be broken.
+    bool alone = column() + 1 + width > kWidth && !must_break(*e.right) &&
+                 static_cast<size_t>(indent + kContinuation) + width <= kWidth;
+    alone ? new_line(indent + kContinuation) : void(out_ += ' ');
     print(*e.right, indent, 0);
   }
 
@@ -418,6 +422,10 @@ class Formatter {
 
 }  // namespace
 
+// What is broken in one round counts as the author's break in the next, which may then settle differently, in
+// practice after two or three rounds.
+constexpr int kMostRounds = 10;
+
 Result<std::string> format_source(SourceMap& sources, const std::string& path) {
   Result<std::string> text = read_source(path);
   if (!text) return text.take_error();
@@ -425,11 +433,21 @@ Result<std::string> format_source(SourceMap& sources, const std::string& path) {
 }
 
 Result<std::string> format_text(SourceMap& sources, const std::string& path, std::string text) {
-  uint32_t id = sources.add(path, std::move(text));
   Diagnostics diagnostics;
-  SourceFile file = parse_source(sources, id, diagnostics);
+  SourceFile file = parse_source(sources, sources.add(path, std::move(text)), diagnostics);
   if (diagnostics.has_errors()) return diagnostics;
-  return Formatter(file).run();
+  std::string formatted = Formatter(file).run();
+  for (int round = 1; round < kMostRounds; ++round) {
+    SourceMap own;
+    file = parse_source(own, own.add(path, formatted), diagnostics);
+    if (diagnostics.has_errors())
+      internal_error(
+          fmt::format("{} does not parse once it is formatted: {}", path, diagnostics.render(own)));
+    std::string again = Formatter(file).run();
+    if (again == formatted) break;
+    formatted = std::move(again);
+  }
+  return formatted;
 }
 
 }  // namespace cardinal

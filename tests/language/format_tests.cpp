@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <random>
 
 #include "tests/language/support.h"
 
@@ -127,6 +128,111 @@ TEST_CASE("formatting twice changes nothing, and formatting does not change a ne
   std::string graph = test::graph_of(crowded);
   CHECK(graph.find("b.c.1.weight") != std::string::npos);
   CHECK(test::graph_of(formatted(crowded)) == graph);
+}
+
+namespace {
+
+// Expressions of all kinds, short and long, broken into lines at random where the language allows it.
+class RandomSource {
+ public:
+  explicit RandomSource(uint32_t seed) : random_(seed) {}
+
+  std::string file() {
+    std::string text =
+        "let top = " + expression(3) + "\nblock B(x" + space() + ", n: int = " + atom() + ") {";
+    for (int i = pick(1, 4); i > 0; --i) text += "\n" + statement(2);
+    return text + "\nreturn " + expression(4) + "\n}\n";
+  }
+
+ private:
+  int pick(int least, int most) { return std::uniform_int_distribution<int>(least, most)(random_); }
+  bool chance(int percent) { return pick(1, 100) <= percent; }
+  std::string name() {
+    return "n" + std::string(static_cast<size_t>(chance(15) ? pick(20, 60) : pick(1, 9)), 'a');
+  }
+  // Where a line may end; now and then it does, with or without a comment.
+  std::string space() { return chance(10) ? (chance(30) ? " # why\n" : "\n") : " "; }
+  std::string atom() {
+    return chance(40) ? std::to_string(pick(0, 999)) : chance(10) ? "\"text{" + name() + "}\"" : name();
+  }
+
+  std::string elements(int depth) {
+    std::string text = space();
+    for (int i = pick(0, 4); i > 0; --i) text += expression(depth) + space() + (i > 1 ? "," + space() : "");
+    return text;
+  }
+  std::string stage(int depth) {
+    std::string label = chance(50) ? (chance(30) ? name() + "[" + name() + "].0: " : name() + ": ") : "";
+    return label + name() + (chance(70) ? "(" + elements(depth) + ")" : "");
+  }
+  std::string operand(int depth) {
+    switch (depth <= 0 ? 0 : pick(0, 7)) {
+      case 1:
+        return "(" + expression(depth - 1) + ")";
+      case 2:
+        return "[" + elements(depth - 1) + "]";
+      case 3:
+        return name() + "(" + elements(depth - 1) + ")";
+      case 4:
+        return "-" + operand(depth - 1);
+      case 5:
+        return name() + "[" + atom() + "]";
+      case 6:
+        return "if " + atom() + " { " + expression(depth - 1) + " } else { " + expression(depth - 1) + " }";
+      default:
+        return atom();
+    }
+  }
+  std::string expression(int depth) {
+    static const char* const operators[] = {"+", "*", "/", "**", "and", ".."};
+    std::string text = operand(depth);
+    if (depth > 0 && chance(40))
+      for (int i = pick(1, 5); i > 0; --i) text += space() + "|> " + stage(depth - 1);
+    else
+      for (int i = depth > 0 && chance(50) ? pick(1, 4) : 0; i > 0; --i)
+        text += " " + std::string(operators[pick(0, 5)]) + space() + operand(depth - 1);
+    return text;
+  }
+  std::string statement(int depth) {
+    std::string own_line = chance(20) ? "# before\n" : chance(20) ? "\n" : "";
+    if (depth == 0 || chance(60))
+      return own_line + name() + " = " + expression(3) + (chance(20) ? "  # behind" : "");
+    std::string inner =
+        " {" + std::string(chance(20) ? " # opens" : "") + "\n" + statement(depth - 1) + "\n}";
+    if (chance(50)) return own_line + "for i in " + expression(1) + inner;
+    return own_line + "if " + expression(1) + inner + (chance(50) ? " else" + inner : "");
+  }
+
+  std::mt19937 random_;
+};
+
+}  // namespace
+
+TEST_CASE("formatting twice changes nothing, whatever the source") {
+  int formatted_files = 0;
+  for (uint32_t seed = 0; seed < 400; ++seed) {
+    const std::string text = RandomSource(seed).file();
+    const std::string once = formatted(text);
+    if (once.find(": error: ") != std::string::npos) continue;
+    ++formatted_files;
+    INFO("seed " << seed << "\n" << text << "\nonce:\n" << once);
+    REQUIRE(formatted(once) == once);
+  }
+  CHECK(formatted_files > 200);
+}
+
+TEST_CASE("a right side that must be broken stays on the operator's line") {
+  const std::string text =
+      "block B(x, y, channels: int, stride: int) {\n"
+      "  y = y + (y |> a: conv(channels, kernel=3, stride=stride) |> b: batch_norm |> c: conv(channels, "
+      "kernel=1) |> relu)\n"
+      "  return x * (x |> global_avg_pool |> fc1: conv(channels, kernel=1) |> relu |> fc2: conv(channels, "
+      "kernel=1) |> sigmoid)\n"
+      "}\n";
+  const std::string once = formatted(text);
+  INFO(once);
+  CHECK(once.find("y = y + (y\n") != std::string::npos);
+  CHECK(formatted(once) == once);
 }
 
 TEST_CASE("a file that does not parse is not formatted") {
