@@ -252,7 +252,8 @@ std::string from_attr(const AttrValue& value, Padding& out) {
   else if (ints.size() == 4)
     out = {Padding::Mode::explicit_, ints[0], ints[1], ints[2], ints[3]};
   else
-    return expected("same, same_upper, an integer, [h, w] or [top, left, bottom, right]", value);
+    return expected("same, same_upper, an integer, [h, w] or [top, left, bottom, right]", value) +
+           (word && (*word == "valid" || *word == "VALID") ? "; no padding is 0" : "");
   return {};
 }
 
@@ -282,7 +283,7 @@ std::string from_attr(const AttrValue& value, Layout& out) {
 }
 
 std::string from_attr(const AttrValue& value, Role& out) {
-  return from_word(value, kRoleNames, "kernel, bias, scale, shift, mean or variance", out);
+  return from_word(value, kRoleNames, "kernel, bias, scale, shift, mean, variance or slope", out);
 }
 
 std::string from_attr(const AttrValue& value, StoredOrder& out) {

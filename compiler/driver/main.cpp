@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <map>
@@ -9,6 +10,7 @@
 
 #include "compiler/driver/report.h"
 #include "compiler/driver/verbs.h"
+#include "compiler/language/suggest.h"
 
 namespace cardinal::driver {
 
@@ -149,6 +151,19 @@ void add_verify(CLI::App& app, VerifyArgs& args, Action& action) {
       ->check(in_range(0, 1));
 }
 
+// "" unless the first word should be a verb and is none.
+std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
+  const std::string word = argc > 1 ? argv[1] : "";
+  if (word.empty() || word[0] == '-') return {};
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    verbs.push_back(verb->get_name());
+  if (std::find(verbs.begin(), verbs.end(), word) != verbs.end()) return {};
+  const std::string guess = did_you_mean(word, verbs);
+  return fmt::format("there is no verb '{}'{}", word,
+                     guess.empty() ? "; `cardinal --help` lists them" : guess);
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app("Compiles convolutional networks to native code.", "cardinal");
   app.footer(kExamples);
@@ -169,6 +184,7 @@ int parse_and_run(int argc, char** argv) {
   add_import(app, import_args, action);
   add_model_verbs(app, info_args, run_args, bench_args, action);
   add_verify(app, verify_args, action);
+  if (const std::string problem = unknown_verb(app, argc, argv); !problem.empty()) return fail(problem);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -182,8 +182,14 @@ struct ConventionStmt {
   SourceLocation where;  // of the word itself
 };
 
+// What has a syntax error; the rest of its body can be checked all the same.
+struct Unreadable {
+  std::vector<Name> names;  // that it may have given values
+  bool returns = false;
+};
+
 struct Stmt {
-  std::variant<Let, Assign, For, Branch, Return, InputStmt, ConventionStmt> node;
+  std::variant<Let, Assign, For, Branch, Return, InputStmt, ConventionStmt, Unreadable> node;
   SourceLocation where;
   uint32_t end_line = 0;
 };
@@ -198,6 +204,7 @@ struct Type {
   std::shared_ptr<const Type> element;  // of a list; empty for `list`, whose elements may be anything
 };
 std::string to_string(const Type& type);
+std::string described(const Type& type);  // "an int", "a list of ints"
 
 struct ParameterDecl {
   Name name;
@@ -217,7 +224,7 @@ struct Callable {
   uint32_t header_end_line = 0;
   Body body;
   uint32_t file = 0;
-  bool faulty = false;  // has syntax errors: known by name, never run
+  bool faulty = false;  // has syntax errors outside of single statements: known by name, never run
 };
 
 struct Import {
@@ -236,6 +243,8 @@ struct Item {
 struct SourceFile {
   uint32_t id = 0;  // in the SourceMap
   std::vector<Item> items;
+  std::vector<Name> unreadable;  // constants with syntax errors
+  bool incomplete = false;       // an import has syntax errors
   std::vector<Comment> comments;
 };
 

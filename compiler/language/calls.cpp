@@ -27,12 +27,17 @@ std::string Elaborator::join_path(const std::string& label) const {
 bool Elaborator::claim(Places& taken, std::string_view what, const std::string& name, SourceLocation where) {
   auto [it, first] = taken.emplace(name, where);
   if (first) return true;
-  bool loop = it->second == where;
-  fail(where,
-       fmt::format("the {} name '{}' is used twice{}", what, name,
-                   loop ? "; in a loop, add the index: name[i]:" : ""),
-       loop ? std::vector<Diagnostic::Note>{}
-            : std::vector<Diagnostic::Note>{{it->second, "it is used here first"}});
+  const std::string gist = fmt::format("{} twice", what);
+  std::string message = fmt::format("the {} name '{}' is used twice", what, name);
+  if (it->second != where) {
+    fail(where, message, {{it->second, "it is used here first"}}, gist);
+  } else if (frame_->loops > 0 || !frame_->call_site) {
+    fail(where, message + "; in a loop, add the index: name[i]:", {}, gist);
+  } else {
+    const std::string& block = frame_->callable->name.text;
+    fail(where, message + fmt::format("; give each call of {0} a name of its own: name: {0}(...)", block), {},
+         gist);
+  }
   return false;
 }
 
@@ -45,8 +50,8 @@ std::optional<std::string> Elaborator::label_part_text(const ast::LabelPart& par
   if (number && *number >= 0) return fmt::format("{}", *number);
   SourceLocation where = part.value->where ? part.value->where : label_where;
   if (!value.string()) {
-    fail(where, fmt::format("a part of a layer's name is a string or an int from 0, not {} {}",
-                            type_name(value), show(value)));
+    fail(where,
+         fmt::format("a part of a layer's name is a string or an int from 0, not {}", show_with_type(value)));
     return std::nullopt;
   }
   const std::string& text = *value.string();
@@ -81,9 +86,10 @@ std::optional<std::string> Elaborator::label_text(const ast::Label& label) {
 Elaborator::Invocation Elaborator::evaluate_arguments(const ast::Call& call, const Piped* piped) {
   Invocation invocation{&call, {}, std::nullopt};
   if (call.label) invocation.label = label_text(*call.label).value_or("");
+  invocation.piped = piped != nullptr;
   if (piped) invocation.arguments.push_back({"", {}, piped->value, piped->where});
   for (const ast::Argument& argument : call.arguments) {
-    BoundArgument bound{"", {}, evaluate(*argument.value), argument.value->where};
+    BoundArgument bound{"", {}, evaluate(*argument.value), argument.value->where, argument.value.get()};
     if (argument.name) {
       bound.name = argument.name->text;
       bound.name_where = argument.name->where;
@@ -118,8 +124,10 @@ Value Elaborator::call(const ast::Call& call, const Piped* piped) {
                     fmt::format("'{}' is {} and cannot be called", name, with_article(type_name(value))),
                     {{global->second.where, "it was made here"}});
       target = *value.as<CallableValue>();
-    } else {
+    } else if (global->second.callable) {
       target.user = global->second.callable;
+    } else {
+      return {};
     }
   } else if (op && !op->internal_op) {
     target.op = op;
@@ -144,6 +152,7 @@ Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation
   if (is_fn && invocation.label)
     return fail(invocation.call->label->where,
                 fmt::format("'{}' computes values and makes no layer to name", callable.name.text));
+  if (!is_fn && !can_make_tensors(callable.name.text, where)) return {};
   if (frame_->depth >= kMaxCallDepth)
     return fail(where, fmt::format("calls are nested more than {} deep; does '{}' call itself without end?",
                                    kMaxCallDepth, callable.name.text));
@@ -161,14 +170,16 @@ Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation
     if (frame.path.size() > kMaxPathLength)
       return fail(invocation.call->label->where,
                   fmt::format("this layer's name is longer than {} bytes", kMaxPathLength));
-    claim(layers_, "layer", frame.path, invocation.call->label->where);
+    if (!claim(layers_, "layer", frame.path, invocation.call->label->where))
+      while (!layers_.emplace(frame.path, where).second) frame.path += '\'';  // so its layers differ
   }
   Frame* outer = frame_;
-  bool bound = bind_parameters(callable, invocation, frame);
+  bind_parameters(callable, invocation, frame);
   frame_ = &frame;
-  if (bound) run_body(callable.body);
-  if (bound && !frame.result && !reporter_.is_full())
-    fail(callable.name.where, fmt::format("'{}' ends without 'return'", callable.name.text));
+  run_body(callable.body);
+  if (!frame.result && !reporter_.is_full())
+    fail(callable.name.where,
+         fmt::format("'{}' ends without 'return'; write one behind its last statement", callable.name.text));
   frame_ = outer;
   return frame.result.value_or(Value{});
 }
@@ -185,59 +196,73 @@ const ast::ParameterDecl* Elaborator::find_parameter(const ast::Callable& callab
     if (parameter.name.text == argument.name) return &parameter;
   fail(argument.name_where, unknown_parameter_message(callable, argument.name),
        {{callable.name.where, "it is declared here"}});
-  return nullptr;
+  return meant_parameter(callable, argument.name);
 }
 
-bool Elaborator::bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame) {
+// What is not given right is unknown in the body, which is run all the same.
+void Elaborator::bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame) {
   std::map<std::string_view, const BoundArgument*> given;
-  bool ok = true;
   size_t position = 0;
   for (const BoundArgument& argument : invocation.arguments) {
     const ast::ParameterDecl* parameter = find_parameter(callable, argument, position++);
-    ok &= parameter != nullptr;
     if (!parameter) continue;
     auto [it, first] = given.emplace(parameter->name.text, &argument);
     if (first) continue;
     fail(argument.name_where ? argument.name_where : argument.where,
          fmt::format("the parameter '{}' is given twice", parameter->name.text),
          {{it->second->where, "it is given here first"}});
-    ok = false;
   }
   Frame* outer = frame_;
   for (const ast::ParameterDecl& parameter : callable.parameters) {
     auto found = given.find(parameter.name.text);
     Value value;
     if (found != given.end()) {
-      value = checked_parameter(parameter, found->second->value, found->second->where);
+      const BoundArgument& argument = *found->second;
+      value = checked_parameter(parameter, argument.value, argument.where, argument.expr);
     } else if (parameter.fallback) {
       frame_ = &frame;  // defaults see the parameters before them and the names of the block's own file
-      value = checked_parameter(parameter, evaluate(*parameter.fallback), parameter.fallback->where);
+      value = checked_parameter(parameter, evaluate(*parameter.fallback), parameter.fallback->where,
+                                parameter.fallback.get());
       frame_ = outer;
     } else {
       fail(invocation.call->callee.where,
            fmt::format("'{}' needs its parameter '{}'{}", callable.name.text, parameter.name.text,
                        parameter.type ? "" : ", a tensor"),
            {{parameter.name.where, "it is declared here"}});
-      ok = false;
     }
     frame.scopes.back()[parameter.name.text] = {std::move(value), parameter.name.where};
   }
-  return ok;
 }
 
-Value Elaborator::checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where) {
+Value Elaborator::checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where,
+                                    const ast::Expr* expr) {
   if (value.is_poison()) return value;
   ast::Type type = parameter.type.value_or(ast::Type{});
-  if (value.list() && type.element && !charge(value.list()->elements.size(), where)) return {};
+  const List* list = value.list();
+  if (list && type.element && !charge(list->elements.size(), where)) return {};
   if (matches(value, type)) {
     if (type.kind == ast::TypeKind::floating && value.as<int64_t>()) return {value.number()};
     return value;
   }
-  std::string why = value.origin ? fmt::format(" ({})", value.origin->text) : "";
-  std::string got = value.is_tensor() ? "a tensor" : fmt::format("the {} {}", type_name(value), show(value));
+  std::string what = "the parameter";
+  const Value* wrong = &value;
+  if (list && type.element) {  // the first element that does not fit, and its place if it is written there
+    const ast::Type element = *type.element;
+    size_t i = 0;
+    while (list->elements[i].is_poison() || matches(list->elements[i], element)) ++i;
+    const auto* literal = expr ? expr->as<ast::ListLiteral>() : nullptr;
+    if (literal && literal->elements.size() == list->elements.size()) where = literal->elements[i]->where;
+    what = fmt::format("element {} of the parameter", i);
+    wrong = &list->elements[i];
+    type = element;
+  }
+  std::string advice = wrong->origin ? fmt::format(" ({})", wrong->origin->text) : "";
+  if (!parameter.type && !list)
+    advice += fmt::format("; for other values declare its type, as in {}: {}", parameter.name.text,
+                          value.as<CallableValue>() ? "block" : type_name(value));
   return fail(where,
-              fmt::format("the parameter '{}' must be {}, got {}{}", parameter.name.text,
-                          with_article(ast::to_string(type)), got, why),
+              fmt::format("{} '{}' must be {}, got {}{}", what, parameter.name.text, ast::described(type),
+                          show_with_type(*wrong), advice),
               {{parameter.name.where, "it is declared here"}});
 }
 
@@ -248,12 +273,14 @@ Value Elaborator::call_builtin(const Builtin& builtin, const Invocation& invocat
                 fmt::format("'{}' computes values and makes no layer to name", builtin.name));
   std::vector<Value> values;
   for (const BoundArgument& argument : invocation.arguments) {
-    if (argument.value.is_poison()) return {};
+    const List* list = argument.value.list();
+    bool unknown = list && list->has_poison && std::string_view(builtin.name) != "len";
+    if (argument.value.is_poison() || unknown) return {};
     if (!argument.name.empty())
       return fail(argument.name_where,
                   fmt::format("'{}' takes no named arguments: {}", builtin.name, builtin.signature));
     values.push_back(argument.value);
-    if (argument.value.list() && !charge(argument.value.list()->elements.size(), where)) return {};
+    if (list && !charge(list->elements.size(), where)) return {};
   }
   int count = static_cast<int>(values.size());
   if (count < builtin.min_arguments || (builtin.max_arguments >= 0 && count > builtin.max_arguments))

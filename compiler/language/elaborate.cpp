@@ -15,6 +15,8 @@ namespace cardinal {
 namespace {
 
 constexpr size_t kMaxErrors = 100;
+// Of one place: enough to see what changes from one turn of a loop or one call of a block to the next.
+constexpr int kMostAlike = 3;
 constexpr uint64_t kMaxSteps = 10'000'000;
 
 const ast::Callable* find_network(const Program& program, const std::string& name) {
@@ -47,10 +49,15 @@ std::string place_key(SourceLocation where) {
 
 }  // namespace
 
-Diagnostic* Reporter::error(SourceLocation where, std::string message) {
+Diagnostic* Reporter::error(SourceLocation where, std::string message, std::string_view gist) {
   if (full_) return nullptr;
   std::string place = place_key(where);
-  if (closed_.contains(place) || !said_.insert(place + ":" + message).second) return nullptr;
+  std::string key = fmt::format("{}:{}", place, gist.empty() ? std::string_view(message) : gist);
+  if (closed_.contains(place) || !said_.insert(std::move(key)).second) return nullptr;
+  std::string alike = message;
+  std::erase_if(alike, [](char c) { return c >= '0' && c <= '9'; });
+  if (++alike_[fmt::format("{} {}", place, alike)] > kMostAlike) return nullptr;
+  places_.insert(std::move(place));
   if (diagnostics_.list().size() >= kMaxErrors) {
     full_ = true;
     return &diagnostics_.error(where, fmt::format("more than {} errors; the rest is not shown", kMaxErrors));
@@ -65,21 +72,55 @@ void Reporter::add(const Diagnostics& diagnostics) {
     if (diagnostic.where) closed_.insert(place_key(diagnostic.where));
 }
 
-Value Elaborator::fail(SourceLocation where, std::string message,
-                       const std::vector<Diagnostic::Note>& notes) {
-  Diagnostic* diagnostic = reporter_.error(where, std::move(message));
+void Reporter::add_new(const Diagnostics& diagnostics) {
+  const std::set<std::string> places = places_;
+  for (const Diagnostic& diagnostic : diagnostics.list()) {
+    if (places.contains(place_key(diagnostic.where))) continue;
+    if (Diagnostic* added = error(diagnostic.where, diagnostic.message); added && !full_) *added = diagnostic;
+  }
+}
+
+namespace {
+
+// The calls that lead to a place, the innermost first. A call that is met again, in a recursion, is told
+// once.
+std::vector<Diagnostic::Note> call_notes(const Frame* frame) {
+  constexpr size_t kMostCalls = 8;
+  struct Call {
+    const Frame* frame;
+    int times;
+  };
+  std::vector<Call> calls;
+  for (; frame && frame->callable && frame->call_site; frame = frame->caller) {
+    auto met = std::find_if(calls.begin(), calls.end(),
+                            [&](const Call& call) { return call.frame->call_site == frame->call_site; });
+    if (met != calls.end()) {
+      ++met->times;
+    } else if (calls.size() < kMostCalls) {
+      calls.push_back({frame, 1});
+    } else {
+      calls.back() = {frame, 1};  // the outermost, in the network, says most
+    }
+  }
+  std::vector<Diagnostic::Note> notes;
+  for (const Call& call : calls) {
+    std::string as = call.frame->label.empty() ? "" : fmt::format(" as '{}'", call.frame->label);
+    std::string times = call.times == 1 ? "" : fmt::format(", {} times", call.times);
+    notes.push_back({call.frame->call_site,
+                     fmt::format("in {} {}, called here{}{}", to_string(call.frame->callable->kind),
+                                 call.frame->callable->name.text, as, times)});
+  }
+  return notes;
+}
+
+}  // namespace
+
+Value Elaborator::fail(SourceLocation where, std::string message, const std::vector<Diagnostic::Note>& notes,
+                       std::string_view gist) {
+  Diagnostic* diagnostic = reporter_.error(where, std::move(message), gist);
   if (!diagnostic) return {};
   diagnostic->notes = notes;
-  constexpr int kMostCalls = 8;
-  int shown = 0;
-  for (const Frame* frame = frame_; frame && frame->callable && frame->call_site && shown < kMostCalls;
-       frame = frame->caller) {
-    std::string as = frame->label.empty() ? "" : fmt::format(" as '{}'", frame->label);
-    diagnostic->notes.push_back(
-        {frame->call_site, fmt::format("in {} {}, called here{}", to_string(frame->callable->kind),
-                                       frame->callable->name.text, as)});
-    ++shown;
-  }
+  for (Diagnostic::Note& note : call_notes(frame_)) diagnostic->notes.push_back(std::move(note));
   return {};
 }
 
@@ -136,7 +177,8 @@ void Elaborator::bind_settings(const ast::Callable& network, const Settings& set
     } else if (found != given.end()) {
       value = setting_value(parameter, found->second);
     } else if (parameter.fallback) {
-      value = checked_parameter(parameter, evaluate(*parameter.fallback), parameter.fallback->where);
+      value = checked_parameter(parameter, evaluate(*parameter.fallback), parameter.fallback->where,
+                                parameter.fallback.get());
     } else {
       fail(parameter.name.where,
            fmt::format("the network parameter '{}' has no default; set it with --set {}=VALUE",
@@ -191,10 +233,12 @@ Result<Graph> elaborate(const Program& program, const ElaborateOptions& options)
   Reporter reporter;
   Diagnostics declared;
   Globals globals = collect_globals(program, declared);
-  check_names(program, globals, declared);
   reporter.add(declared);
   Graph graph = Elaborator(globals, reporter).run(**network, options.settings);
   graph.source = program.path;
+  Diagnostics names;
+  check_names(program, globals, names);
+  reporter.add_new(names);
   if (reporter.diagnostics().has_errors()) return in_source_order(reporter.diagnostics());
   return graph;
 }
@@ -204,7 +248,6 @@ Diagnostics check_program(SourceMap& sources, const std::string& path, const Ela
   Program program = load_program(sources, path, found);
   if (program.files.empty()) return found;
   Globals globals = collect_globals(program, found);
-  check_names(program, globals, found);
   Reporter reporter;
   reporter.add(found);
   std::vector<std::string> networks = network_names(program);
@@ -218,6 +261,9 @@ Diagnostics check_program(SourceMap& sources, const std::string& path, const Ela
     if (network && !network->faulty) Elaborator(globals, reporter).run(*network, options.settings);
   }
   for (const auto& file : program.files) Elaborator(globals, reporter).check_constants(*file);
+  Diagnostics names;
+  check_names(program, globals, names);
+  reporter.add_new(names);
   return in_source_order(reporter.diagnostics());
 }
 

@@ -2,8 +2,9 @@
 // evaluated at compile time, so elaboration is an interpreter whose tensors are nodes of the graph that it
 // builds.
 //
-// After an error the value is poison and whatever depends on it is silent, so that one run reports
-// independent mistakes.
+// One run reports independent mistakes and none that only follows from another: after an error a tensor has
+// the type that it likely would have had (likely.h); where nothing can be said of a value it is poison, and
+// what depends on it is silent.
 #pragma once
 
 #include <map>
@@ -15,6 +16,7 @@
 #include "compiler/language.h"
 #include "compiler/language/arithmetic.h"
 #include "compiler/language/globals.h"
+#include "compiler/language/likely.h"
 #include "compiler/language/value.h"
 #include "ir/convention.h"
 
@@ -23,18 +25,23 @@ namespace cardinal {
 // Collects errors once each, and not too many of them.
 class Reporter {
  public:
-  // nullptr if the same was said before or too much was said.
-  Diagnostic* error(SourceLocation where, std::string message);
+  // nullptr if the same was said of that place before, or often enough with other numbers, or too much was
+  // said at all. `gist` is what makes messages the same, if that is less than the whole.
+  Diagnostic* error(SourceLocation where, std::string message, std::string_view gist = {});
   bool is_full() const { return full_; }
   void stop() { full_ = true; }
   const Diagnostics& diagnostics() const { return diagnostics_; }
   // Takes over what was found before; nothing more is said about those places.
   void add(const Diagnostics& diagnostics);
+  // Takes over what was found elsewhere about places of which nothing was said.
+  void add_new(const Diagnostics& diagnostics);
 
  private:
   Diagnostics diagnostics_;
-  std::set<std::string> said_;    // place and message
-  std::set<std::string> closed_;  // places
+  std::set<std::string> said_;        // place and gist
+  std::map<std::string, int> alike_;  // how often each place and message was said, whatever its numbers
+  std::set<std::string> places_;      // of which something was said
+  std::set<std::string> closed_;      // places
   bool full_ = false;
 };
 
@@ -52,6 +59,7 @@ struct Frame {
   std::string label;  // the call's own, for notes
   const Frame* caller = nullptr;
   int depth = 0;
+  int loops = 0;  // that are running
   std::vector<std::unordered_map<std::string, Variable>> scopes;
   std::unordered_map<std::string, SourceLocation> ended;  // names of scopes that are closed, for hints
   std::optional<Value> result;
@@ -70,7 +78,8 @@ class Elaborator {
   using Settings = std::vector<std::pair<std::string, std::string>>;
 
   // errors
-  Value fail(SourceLocation where, std::string message, const std::vector<Diagnostic::Note>& notes = {});
+  Value fail(SourceLocation where, std::string message, const std::vector<Diagnostic::Note>& notes = {},
+             std::string_view gist = {});
   Diagnostic::Note shape_note(NodeId id, std::string_view role) const;
   bool charge(uint64_t steps, SourceLocation where);
 
@@ -85,6 +94,7 @@ class Elaborator {
   void execute(const ast::Return& ret);
   void execute(const ast::InputStmt& input);
   void execute(const ast::ConventionStmt& statement);
+  void execute(const ast::Unreadable& statement);
   void assign(const ast::Name& name, Value value);
   bool declare(const ast::Name& name, Value value);
   void poison_assigned(const ast::Body& body);
@@ -132,25 +142,29 @@ class Elaborator {
     SourceLocation name_where;
     Value value;
     SourceLocation where;
+    const ast::Expr* expr = nullptr;  // none if it is piped in or an operator's
   };
   struct Invocation {
     const ast::Call* call;
     std::vector<BoundArgument> arguments;  // the piped one first
     std::optional<std::string> label;      // empty string if it could not be computed
+    bool piped = false;
   };
   Value call(const ast::Call& call, const Piped* piped);
   Invocation evaluate_arguments(const ast::Call& call, const Piped* piped);
   std::optional<std::string> label_text(const ast::Label& label);
   std::optional<std::string> label_part_text(const ast::LabelPart& part, SourceLocation where);
   Value call_user(const ast::Callable& callable, Invocation invocation);
-  bool bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame);
+  void bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame);
   const ast::ParameterDecl* find_parameter(const ast::Callable& callable, const BoundArgument& argument,
                                            size_t position);
-  Value checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where);
+  Value checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where,
+                          const ast::Expr* expr);
   Value call_builtin(const Builtin& builtin, const Invocation& invocation);
   Value call_tensor_function(std::string_view name, const Invocation& invocation);
   Value shape_of(NodeId id) const;
   Value split(NodeId id, const Invocation& invocation);
+  Value likely_parts(NodeId id, const Value& parts, SourceLocation where);
   void bind_settings(const ast::Callable& network, const Settings& settings, Frame& frame);
   Value setting_value(const ast::ParameterDecl& parameter, const std::string& text);
   std::string join_path(const std::string& label) const;
@@ -164,8 +178,15 @@ class Elaborator {
     std::vector<NodeId> tensors;
     std::vector<SourceLocation> tensor_places;
     std::map<std::string_view, SourceLocation> field_places;
+    std::vector<std::string_view> wrong_fields;  // given wrong or not at all; the attributes hold defaults
     bool poisoned = false;
-    bool has_unknown_name = false;  // maybe a required attribute misspelt, so none is reported as missing
+    bool has_unknown_tensor = false;  // `tensors` is not all of them
+    bool has_unknown_name = false;    // maybe a required attribute misspelt, so none is reported as missing
+    bool has_surplus = false;
+    void spoil(std::string_view field) {
+      wrong_fields.push_back(field);
+      poisoned = true;
+    }
   };
   // Reports a tensor made where none can be.
   bool can_make_tensors(std::string_view callee, SourceLocation where);
@@ -173,17 +194,24 @@ class Elaborator {
   // What an operator on tensors stands for.
   Value call_operator(std::string_view op, SourceLocation where, std::vector<BoundArgument> arguments);
   Value call_affine(SourceLocation where, BoundArgument x, const Value& scale, const Value& shift);
+  void check_complete(OpCall& op, SourceLocation where);
   void take_positional(OpCall& op, const BoundArgument& argument, size_t& next_required);
   void take_field(OpCall& op, const FieldInfo& field, const BoundArgument& argument);
+  void refuse_positional(OpCall& op, const BoundArgument& argument);
   void take_named(OpCall& op, const BoundArgument& argument);
   bool add_tensors(OpCall& op, const Value& value, SourceLocation where);
+  Likely likely(NodeId id) const;
+  std::vector<Likely> likely_operands(const OpCall& op) const;
+  Value assume(const std::optional<Likely>& likely, SourceLocation where);
   Value add_op(OpCall& op, const Invocation& invocation);
+  SourceLocation blamed(const OpCall& op, const OpError& error, const Invocation& invocation);
   Value refuse(const OpCall& op, const OpError& error, const Invocation& invocation);
 
   const Globals& globals_;
   Reporter& reporter_;
   const Convention* convention_ = &conventions().front();
   Graph graph_;
+  std::map<NodeId, Likely> assumed_;  // nodes that stand for results of erroneous calls
   Frame* frame_ = nullptr;
   std::map<const ast::Let*, std::optional<Value>> constants_;  // empty while being evaluated
   Places layers_;                                              // scope paths taken

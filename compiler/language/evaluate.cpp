@@ -60,7 +60,7 @@ Value Elaborator::evaluate_node(const ast::NameRef& e, const ast::Expr& expr) {
   auto global = file_scope().names.find(e.name);
   if (global != file_scope().names.end()) {
     if (global->second.constant) return constant(*global->second.constant, global->second.file);
-    if (global->second.callable->faulty) return {};
+    if (!global->second.callable || global->second.callable->faulty) return {};
     return {CallableValue{global->second.callable, nullptr}};
   }
   if (std::find(bare_words().begin(), bare_words().end(), e.name) != bare_words().end())
@@ -128,6 +128,7 @@ Value Elaborator::call_operator(std::string_view op, SourceLocation where,
                                 std::vector<BoundArgument> arguments) {
   ast::Call call;
   call.callee = {std::string(op), where};
+  for (BoundArgument& argument : arguments) argument.where = where;  // errors are marked at the operator
   return call_op(*find_op(op), {&call, std::move(arguments), std::nullopt});
 }
 
@@ -151,6 +152,8 @@ Value Elaborator::evaluate_tensor_binary(const ast::Binary& e, const Value& a, c
     right.value = call_affine(where, right, minus_one, zero);
     return call_operator("add", where, {left, right});
   }
+  if (e.op >= BinaryOp::equal && e.op <= BinaryOp::greater_equal)
+    return fail(where, "tensors cannot be compared: their elements are not known while compiling");
   const Value& number = a.is_tensor() ? b : a;
   if (!number.is_number())
     return fail(where, fmt::format("'{}' needs a tensor or a number beside a tensor, not {}", spelling(e.op),
@@ -186,7 +189,7 @@ std::optional<bool> Elaborator::condition(const ast::Expr& expr) {
   Value value = evaluate(expr);
   if (value.is_poison()) return std::nullopt;
   if (const auto* flag = value.as<bool>()) return *flag;
-  fail(expr.where, fmt::format("expected true or false, got {} {}", type_name(value), show(value)));
+  fail(expr.where, fmt::format("expected true or false, got {}", show_with_type(value)));
   return std::nullopt;
 }
 

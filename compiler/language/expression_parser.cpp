@@ -82,26 +82,43 @@ ExprPtr ExpressionParser::pipe() {
     depth = std::max(depth, stage->depth);
     pipe.stages.push_back(std::move(stage));
   }
-  if (find_operator(tokens_.peek()) || tokens_.at("**")) {
-    tokens_.error(tokens_.peek().where,
-                  fmt::format("'{}' cannot follow a pipe; put the pipe in parentheses or name its "
-                              "result first",
-                              tokens_.peek().text));
-    return nullptr;
-  }
+  if (refuse_after_pipe(pipe)) return nullptr;
   ExprPtr result = make(std::move(pipe), where, line);
   result->depth = depth + 1;
   return result;
 }
 
-ExprPtr ExpressionParser::stage() {
-  std::optional<Label> label = this->label();
-  if (bad_label_) return nullptr;
-  if (!tokens_.at(TokenKind::identifier)) {
-    tokens_.expected("an op or a block after '|>'");
-    return nullptr;
+// What cannot follow a pipe, most of which was meant for a layer's name.
+bool ExpressionParser::refuse_after_pipe(const Pipe& pipe) {
+  const Token token = tokens_.peek();
+  const bool bare = !pipe.stages.back()->as<Call>()->parenthesised;
+  if (bare && token.is("=")) {
+    std::string_view name = tokens_.previous().text;
+    tokens_.error(token.where,
+                  fmt::format("expected ':' after the layer's name, found '='; write {}: op(...)", name));
+    return true;
   }
-  return call(std::move(label), false);
+  if (!find_operator(token) && !token.is("**")) return false;
+  if (bare && token.is("-")) {  // x |> layer-1: conv(...)
+    std::string name(tokens_.previous().text);
+    size_t i = 0;
+    for (; tokens_.peek(i).is("-") || tokens_.peek(i).is(".") ||
+           tokens_.peek(i).kind == TokenKind::identifier || tokens_.peek(i).kind == TokenKind::integer;
+         ++i)
+      name += tokens_.peek(i).text;
+    if (tokens_.peek(i).is(":")) {
+      tokens_.error(token.where, fmt::format("a layer's name with '-' is written in quotes: \"{}\":", name));
+      return true;
+    }
+  }
+  if (token.is("//")) {
+    tokens_.error(token.where, "'//' cannot follow a pipe; a comment begins with '#'");
+    return true;
+  }
+  tokens_.error(token.where,
+                fmt::format("'{}' cannot follow a pipe; put the pipe in parentheses or name its result first",
+                            token.text));
+  return true;
 }
 
 ExprPtr ExpressionParser::binary(int minimum) {
@@ -111,6 +128,10 @@ ExprPtr ExpressionParser::binary(int minimum) {
     const OperatorRow* row = find_operator(tokens_.peek());
     if (!row || row->precedence < minimum) return left;
     SourceLocation where = tokens_.next().where;
+    if (tokens_.at("=")) {
+      tokens_.error(where, fmt::format("there is no '{0}='; write name = name {0} ...", row->spelling));
+      return nullptr;
+    }
     ExprPtr right = binary(row->precedence + 1);
     if (!right) return nullptr;
     const Expr *l = left.get(), *r = right.get();
@@ -173,9 +194,18 @@ ExprPtr ExpressionParser::postfix() {
 
 ExprPtr ExpressionParser::atom() {
   const Token token = tokens_.peek();
+  if (tokens_.at_word("lambda") && tokens_.peek(1).kind == TokenKind::identifier) {
+    tokens_.error(token.where, "there is no 'lambda'; declare a function: fn name(v: int) { return ... }");
+    return nullptr;
+  }
   if (std::optional<Label> label = this->label()) {
     if (tokens_.at(TokenKind::identifier)) return call(std::move(label), true);
-    tokens_.expected("an op or a block after the layer's name");
+    if (tokens_.at("="))
+      tokens_.error(tokens_.peek().where, "there is no ':='; write name = ...");
+    else if (tokens_.at(TokenKind::newline) && token.kind == TokenKind::integer)  // for i in 0..3:
+      tokens_.error(tokens_.previous().where, "unexpected ':'; a body stands in braces, { ... }");
+    else
+      tokens_.expected("an op or a block after the layer's name");
     return nullptr;
   }
   if (bad_label_) return nullptr;
@@ -323,121 +353,6 @@ ExprPtr ExpressionParser::name_or_call() {
   return make(NameRef{std::string(token.text)}, token.where, token.where.line);
 }
 
-ExprPtr ExpressionParser::call(std::optional<Label> label, bool needs_parentheses) {
-  uint32_t line = label ? label->where.line : tokens_.peek().where.line;
-  const Token token = tokens_.next();
-  Call call;
-  call.label = std::move(label);
-  call.callee = {std::string(token.text), token.where};
-  call.parenthesised = tokens_.at("(");
-  if (call.parenthesised) {
-    const Token opening = tokens_.next();
-    if (!arguments(call, opening)) return nullptr;
-  } else if (needs_parentheses) {
-    tokens_.error(tokens_.peek().where,
-                  fmt::format("expected '(' after '{}', found {}", token.text, describe(tokens_.peek())));
-    return nullptr;
-  }
-  call.close_line = tokens_.previous().where.line;
-  uint32_t depth = 0;
-  for (const Argument& argument : call.arguments) depth = std::max(depth, argument.value->depth);
-  if (call.label)
-    for (const LabelPart& part : call.label->parts)
-      if (part.value) depth = std::max(depth, part.value->depth);
-  SourceLocation where = call.callee.where;
-  ExprPtr result = make(std::move(call), where, line);
-  result->depth = depth + 1;
-  return result;
-}
-
-bool ExpressionParser::arguments(Call& call, const Token& opening) {
-  call.broken = tokens_.peek().where.line != opening.where.line;
-  while (!tokens_.at(")")) {
-    Argument argument;
-    if (tokens_.at(TokenKind::identifier) && tokens_.peek(1).is("=")) {
-      const Token name = tokens_.next();
-      tokens_.next();
-      argument.name = Name{std::string(name.text), name.where};
-    }
-    argument.value = expression();
-    if (!argument.value) return false;
-    if (!argument.name && !call.arguments.empty() && call.arguments.back().name) {
-      tokens_.error(argument.value->where, "arguments without a name come before those with one");
-      return false;
-    }
-    call.arguments.push_back(std::move(argument));
-    if (!tokens_.accept(",")) break;
-  }
-  return tokens_.expect_closing(")", opening);
-}
-
-std::optional<Label> ExpressionParser::label() {
-  bad_label_ = false;
-  // Looks ahead for the ':' first, so that errors inside the parts are reported only for what is a label.
-  int depth = 0;
-  for (size_t i = 0;; ++i) {
-    const Token& token = tokens_.peek(i);
-    if (token.is("[")) {
-      ++depth;
-    } else if (token.is("]")) {
-      if (--depth < 0) return std::nullopt;
-    } else if (depth == 0) {
-      if (token.is(":")) {
-        if (i == 0) return std::nullopt;
-        break;
-      }
-      bool part = token.kind == TokenKind::identifier || token.kind == TokenKind::integer ||
-                  token.kind == TokenKind::string || token.kind == TokenKind::floating || token.is(".");
-      if (token.kind == TokenKind::keyword)  // looks like a part; label_part says why it is none
-        part = tokens_.peek(i + 1).is(":") || tokens_.peek(i + 1).is(".") ||
-               (i > 0 && tokens_.peek(i - 1).is("."));
-      if (!part) return std::nullopt;
-    } else if (token.kind == TokenKind::newline || token.kind == TokenKind::end) {
-      return std::nullopt;
-    }
-  }
-  Label label;
-  label.where = tokens_.peek().where;
-  for (bool first = true; !tokens_.at(":"); first = false) {
-    if (!label_part(label, first)) {
-      bad_label_ = true;
-      return std::nullopt;
-    }
-  }
-  const Token& last = tokens_.previous();
-  if (last.where.line == label.where.line)
-    label.where.length = last.where.column + last.where.length - label.where.column;
-  tokens_.next();
-  return label;
-}
-
-bool ExpressionParser::label_part(Label& label, bool first) {
-  if (tokens_.at("[")) {
-    const Token opening = tokens_.next();
-    ExprPtr index = expression();
-    if (!index || !tokens_.expect_closing("]", opening)) return false;
-    label.parts.push_back({"", std::move(index), true});
-    return true;
-  }
-  if (!first && !tokens_.accept(".")) return tokens_.expected("'.', '[' or ':' in a layer's name");
-  if (tokens_.at(TokenKind::string)) {
-    ExprPtr value = string();
-    if (!value) return false;
-    label.parts.push_back({"", std::move(value), false});
-    return true;
-  }
-  if (tokens_.at(TokenKind::keyword)) {
-    tokens_.error(
-        tokens_.peek().where,
-        fmt::format("'{0}' is a keyword; in a layer's name write it as \"{0}\"", tokens_.peek().text));
-    return false;
-  }
-  if (!tokens_.at(TokenKind::identifier) && !tokens_.at(TokenKind::integer))
-    return tokens_.expected("a part of a layer's name");
-  label.parts.push_back({std::string(tokens_.next().text), nullptr, false});
-  return true;
-}
-
 std::optional<If> ExpressionParser::if_chain(const BodyParser& parse_body) {
   Nesting nesting(nesting_);
   if (!enter()) return std::nullopt;
@@ -446,15 +361,21 @@ std::optional<If> ExpressionParser::if_chain(const BodyParser& parse_body) {
     tokens_.next();  // if
     ExprPtr condition = expression();
     if (!condition) return std::nullopt;
-    if (!tokens_.at("{")) {
+    if (!tokens_.at_body()) {
+      if (tokens_.at("="))
+        tokens_.error(tokens_.peek().where, "expected '{' after the condition, found '='; equality is '=='");
       tokens_.expected("'{' after the condition");
       return std::nullopt;
     }
     Body body = parse_body();
     chain.arms.push_back({std::move(condition), std::move(body)});
+    if (tokens_.at_word("elif")) {
+      tokens_.mend(tokens_.peek().where, "there is no 'elif'; write 'else if'");
+      continue;
+    }
     if (!tokens_.accept("else")) return chain;
     if (tokens_.at("if")) continue;
-    if (!tokens_.at("{")) {
+    if (!tokens_.at_body()) {
       tokens_.expected("'{' or 'if' after 'else'");
       return std::nullopt;
     }

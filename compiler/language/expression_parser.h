@@ -41,6 +41,8 @@ class ExpressionParser {
   ast::ExprPtr name_or_call();
   ast::ExprPtr call(std::optional<ast::Label> label, bool needs_parentheses);
   bool arguments(ast::Call& call, const Token& opening);
+  bool colon_argument();
+  bool refuse_after_pipe(const ast::Pipe& pipe);
   // A label if one begins here and a ':' ends it; moves nothing otherwise.
   std::optional<ast::Label> label();
   bool label_part(ast::Label& label, bool first);

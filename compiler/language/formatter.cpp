@@ -210,6 +210,7 @@ class Formatter {
       if (item.layout) out_ += " layout=" + flat_text(*item.layout);
     }
   }
+  void print_statement(const Unreadable&, int) {}  // files with errors are not formatted
   void print_statement(const ConventionStmt& convention, int indent) {
     out_ += "convention ";
     print(*convention.value, indent, 0);

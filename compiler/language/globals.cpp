@@ -25,6 +25,8 @@ FileScope own_names(const ast::SourceFile& file, Diagnostics& diagnostics) {
       declare(scope, callable->name.text, {callable, nullptr, callable->name.where, file.id}, diagnostics);
     }
   }
+  for (const ast::Name& name : file.unreadable)
+    declare(scope, name.text, {nullptr, nullptr, name.where, file.id}, diagnostics);
   return scope;
 }
 
@@ -36,6 +38,7 @@ Globals collect_globals(const Program& program, Diagnostics& diagnostics) {
   Globals result;
   for (const auto& file : program.files) {
     FileScope& scope = result[file->id];
+    scope.incomplete = file->incomplete;
     for (const ast::Item& item : file->items) {
       const auto* import = std::get_if<ast::Import>(&item.node);
       if (!import) continue;

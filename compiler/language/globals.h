@@ -9,7 +9,7 @@
 namespace cardinal {
 
 struct Global {
-  const ast::Callable* callable = nullptr;  // one of the two
+  const ast::Callable* callable = nullptr;  // one of the two, or none if it could not be read
   const ast::Let* constant = nullptr;
   SourceLocation where;
   uint32_t file = 0;  // where it is declared

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace cardinal {
 namespace {
@@ -155,7 +156,7 @@ class Lexer {
       length += peek(length) == '\\' && peek(length + 1) != '\n' && at_ + length + 1 < text_.size() ? 2 : 1;
     if (peek(length) == '"') return push(TokenKind::string, length + 1);
     diagnostics_.error(here(1), "this string has no closing '\"' on its line");
-    advance(length);
+    push(TokenKind::unreadable, length);
     at_ = std::min(at_, text_.size());
   }
 
@@ -180,7 +181,39 @@ class Lexer {
     }
   }
 
+  // What C calls `&&` is read as the word that it stands for, so that nothing else is said of it.
+  void foreign_operator(char c) {
+    std::string_view word = c == '&' ? "and" : "or";
+    size_t length = peek(1) == c ? 2 : 1;
+    diagnostics_.error(here(length),
+                       fmt::format("unexpected '{}'; write '{}'", text_.substr(at_, length), word));
+    tokens_.list.push_back({TokenKind::keyword, word, here(length)});
+    advance(length);
+  }
+
+  // A string in other quotes is read as one, so that nothing else is said of it. A token's first and last
+  // byte are its quotes.
+  bool foreign_string() {
+    static constexpr std::pair<std::string_view, std::string_view> kQuotes[] = {
+        {"'", "'"}, {"\u201C", "\u201D"}, {"\u2018", "\u2019"}, {"\u201E", "\u201C"}};
+    const std::string_view line = text_.substr(at_, text_.find('\n', at_) - at_);
+    for (const auto& [open, close] : kQuotes) {
+      if (!line.starts_with(open)) continue;
+      const size_t end = line.find(close, open.size());
+      if (end == std::string_view::npos || line.substr(0, end).find('\\') != std::string_view::npos) continue;
+      diagnostics_.error(here(open.size()), fmt::format("unexpected {}; strings are written with \"", open));
+      const size_t begin = open.size() - 1;
+      tokens_.list.push_back(
+          {TokenKind::string, line.substr(begin, end + 1 - begin), here(end + close.size())});
+      advance(end + close.size());
+      return true;
+    }
+    return false;
+  }
+
   void unexpected(char c) {
+    if (c == '&' || c == '|') return foreign_operator(c);
+    if (foreign_string()) return;
     size_t length = 1;
     while ((static_cast<unsigned char>(c) & 0x80) &&
            (static_cast<unsigned char>(peek(length)) & 0xC0) == 0x80)
@@ -188,7 +221,6 @@ class Lexer {
     std::string_view spelling = text_.substr(at_, length);
     std::string_view hint;
     if (c == '\'') hint = "; strings are written with \"";
-    if (c == '&' || c == '|') hint = "; conditions are joined with 'and' and 'or'";
     if (spelling == "\xC2\xA0") hint = " (a no-break space)";
     diagnostics_.error(here(length), c == '\r'
                                          ? std::string("unexpected carriage return; lines end in LF or CR LF")

@@ -11,7 +11,18 @@
 
 namespace cardinal {
 
-enum class TokenKind : uint8_t { identifier, keyword, integer, floating, string, symbol, newline, end };
+// `unreadable`: reported already.
+enum class TokenKind : uint8_t {
+  identifier,
+  keyword,
+  integer,
+  floating,
+  string,
+  symbol,
+  unreadable,
+  newline,
+  end
+};
 
 struct Token {
   TokenKind kind = TokenKind::end;

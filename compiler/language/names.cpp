@@ -31,10 +31,16 @@ std::string unknown_name_message(std::string_view name, bool called, const FileS
     for (const BuiltinInfo& function : tensor_functions()) known.emplace_back(function.name);
   } else {
     known.insert(known.end(), bare_words().begin(), bare_words().end());
+    known.insert(known.end(), {"true", "false"});
   }
   std::sort(known.begin(), known.end());
-  return fmt::format("there is {} '{}'{}", called ? "no op, block or function" : "nothing called", name,
-                     did_you_mean(name, known));
+  return fmt::format(
+      "there is {} '{}'{}", called ? "no op, block or function" : "nothing called", name,
+      did_you_mean(name, known, called || find_alias(name, op_aliases()) ? op_aliases() : word_aliases()));
+}
+
+std::string makes_tensor_message(std::string_view callee) {
+  return fmt::format("'{}' makes a tensor, which only blocks and networks can", callee);
 }
 
 namespace {
@@ -54,16 +60,42 @@ std::string attributes_of(const OpInfo& info) {
                        : fmt::format("{} has {}", info.name, fmt::join(names, ", "));
 }
 
+std::string meant_attribute(const OpInfo& info, std::string_view name) {
+  return closest_name(name, attribute_names(info), attribute_aliases());
+}
+
 std::string unknown_attribute_message(const OpInfo& info, std::string_view name) {
-  std::string guess = did_you_mean(name, attribute_names(info));
+  std::string guess = did_you_mean(name, attribute_names(info), attribute_aliases());
   return fmt::format("{} has no attribute '{}'{}", info.name, name,
-                     guess.empty() ? "; " + attributes_of(info) : guess);
+                     !guess.empty()                  ? guess
+                     : attribute_names(info).empty() ? "; it has none, leave it out"
+                                                     : "; " + attributes_of(info));
+}
+
+namespace {
+
+std::vector<std::string> parameter_names(const ast::Callable& callable) {
+  std::vector<std::string> names;
+  for (const ast::ParameterDecl& parameter : callable.parameters) names.push_back(parameter.name.text);
+  return names;
+}
+
+}  // namespace
+
+const ast::ParameterDecl* meant_parameter(const ast::Callable& callable, std::string_view name) {
+  std::string meant = closest_name(name, parameter_names(callable), attribute_aliases());
+  for (const ast::ParameterDecl& parameter : callable.parameters)
+    if (parameter.name.text == meant) return &parameter;
+  return nullptr;
 }
 
 std::string unknown_parameter_message(const ast::Callable& callable, std::string_view name) {
-  std::vector<std::string> names;
-  for (const ast::ParameterDecl& parameter : callable.parameters) names.push_back(parameter.name.text);
-  return fmt::format("'{}' has no parameter '{}'{}", callable.name.text, name, did_you_mean(name, names));
+  const ast::ParameterDecl* meant = meant_parameter(callable, name);
+  std::vector<std::string> names = parameter_names(callable);
+  std::string guess = meant           ? fmt::format("; did you mean '{}'?", meant->name.text)
+                      : names.empty() ? "; it has none"
+                                      : fmt::format("; it has {}", fmt::join(names, ", "));
+  return fmt::format("'{}' has no parameter '{}'{}", callable.name.text, name, guess);
 }
 
 std::string too_many_arguments_message(const ast::Callable& callable, size_t position) {
@@ -81,6 +113,7 @@ class NameChecker {
 
   void check(const ast::Callable& callable) {
     scopes_.assign(1, {});
+    makes_tensors_ = callable.kind != ast::CallableKind::function;
     for (const ast::ParameterDecl& parameter : callable.parameters) {
       if (parameter.fallback) visit(*parameter.fallback);
       if (scopes_.back().insert(parameter.name.text).second) continue;
@@ -95,6 +128,7 @@ class NameChecker {
 
   void check(const ast::Let& constant) {
     scopes_.assign(1, {});
+    makes_tensors_ = false;
     visit(*constant.value);
   }
 
@@ -123,6 +157,10 @@ class NameChecker {
   void visit(const ast::Assign& assign) {
     visit(*assign.value);
     for (const ast::Name& name : assign.names)
+      if (!is_local(name.text)) scopes_.back().insert(name.text);
+  }
+  void visit(const ast::Unreadable& statement) {
+    for (const ast::Name& name : statement.names)
       if (!is_local(name.text)) scopes_.back().insert(name.text);
   }
   void visit(const ast::For& loop) {
@@ -221,12 +259,18 @@ class NameChecker {
     if (global != file_.names.end()) {
       const ast::Callable* callable = global->second.callable;
       bool callee = callable && !callable->faulty && callable->kind != ast::CallableKind::network;
+      if (callee && callable->kind == ast::CallableKind::block) check_place(call);
       if (callee) check_arguments(*callable, call, piped);
     } else if (op && !op->internal_op) {
+      check_place(call);
       check_attributes(*op, call);
     } else if (!find_builtin(name) && !is_tensor_function(name)) {
       unknown(name, call.callee.where, true);
     }
+  }
+
+  void check_place(const ast::Call& call) {
+    if (!makes_tensors_) diagnostics_.error(call.callee.where, makes_tensor_message(call.callee.text));
   }
 
   void check_attributes(const OpInfo& op, const ast::Call& call) {
@@ -264,6 +308,7 @@ class NameChecker {
   SourceLocation where_;
   bool is_network_ = false;
   const decltype(ast::Stmt::node)* first_ = nullptr;  // statement of the declaration
+  bool makes_tensors_ = true;                         // in what is checked: a block or a network
 };
 
 }  // namespace

@@ -18,8 +18,13 @@ const std::vector<std::string>& bare_words();
 // The message for a name that nothing has. `locals` are the variables in scope.
 std::string unknown_name_message(std::string_view name, bool called, const FileScope& file,
                                  std::vector<std::string> locals);
+// The message for a call of an op or a block where only values are computed.
+std::string makes_tensor_message(std::string_view callee);
+// The attribute that was meant by a name that is none, "" if none is near.
+std::string meant_attribute(const OpInfo& info, std::string_view name);
 // The message for an argument that an op has no attribute for.
 std::string unknown_attribute_message(const OpInfo& info, std::string_view name);
+const ast::ParameterDecl* meant_parameter(const ast::Callable& callable, std::string_view name);
 std::string unknown_parameter_message(const ast::Callable& callable, std::string_view name);
 std::string too_many_arguments_message(const ast::Callable& callable, size_t position);
 // "conv has channels, kernel, ..."

@@ -1,6 +1,9 @@
 // Calls of ops. What an op takes, which weights it brings along and what shape it makes all come from the op
 // table.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "compiler/language/elaborator.h"
 #include "compiler/language/names.h"
@@ -24,43 +27,52 @@ std::optional<AttrValue> to_attr_value(const Value& value) {
   return AttrValue{std::move(list)};
 }
 
+constexpr size_t kMaxNodes = 200'000;
+
 }  // namespace
 
 bool Elaborator::can_make_tensors(std::string_view callee, SourceLocation where) {
   if (frame_->callable && frame_->callable->kind != ast::CallableKind::function) return true;
-  fail(where, fmt::format("'{}' makes a tensor, which only blocks and networks can", callee));
+  fail(where, makes_tensor_message(callee));
   return false;
 }
 
 Value Elaborator::call_op(const OpInfo& info, const Invocation& invocation) {
   SourceLocation where = invocation.call->callee.where;
   if (!can_make_tensors(info.name, where)) return {};
-  OpCall op{&info, make_op(info), {}, {}, {}, false};
+  OpCall op{&info, make_op(info), {}, {}, {}, {}};
   set_defaults(*convention_, op.attrs);
   size_t next_required = 0;
   for (const BoundArgument& argument : invocation.arguments)
     argument.name.empty() ? take_positional(op, argument, next_required) : take_named(op, argument);
-  int tensors = static_cast<int>(op.tensors.size());
-  if (!op.poisoned && tensors < info.tensors.min) {
+  check_complete(op, where);
+  if (info.has_parameters && !invocation.call->label) {
+    fail(where, fmt::format("{} has weights and needs a name: write name: {}(...)", info.name, info.name));
+    op.poisoned = true;
+  }
+  bool bad_label = invocation.call->label && invocation.label->empty();
+  if (!bad_label && invocation.label)
+    op.poisoned |= !claim(layers_, "layer", join_path(*invocation.label), invocation.call->label->where);
+  if (!op.poisoned && !bad_label) return add_op(op, invocation);
+  if (op.has_unknown_tensor) return {};
+  return assume(mended_result(*convention_, op.attrs, likely_operands(op), op.wrong_fields), where);
+}
+
+// Reports what is missing.
+void Elaborator::check_complete(OpCall& op, SourceLocation where) {
+  const OpInfo& info = *op.info;
+  const int tensors = static_cast<int>(op.tensors.size());
+  if (tensors < info.tensors.min && !op.has_unknown_tensor) {
     fail(where, fmt::format("{} needs {} tensor{}, got {}; pipe it in, x |> {}, or pass it first", info.name,
                             info.tensors.min, info.tensors.min == 1 ? "" : "s", tensors, info.name));
-    op.poisoned = true;
+    op.poisoned = op.has_unknown_tensor = true;
+    return;
   }
   for (const FieldInfo& field : info.fields) {
-    if (!field.is_required || op.field_places.contains(field.name) || op.has_unknown_name) continue;
-    if (op.poisoned && tensors < info.tensors.min) continue;
-    fail(where, fmt::format("{} needs {} ({})", info.name, field.name, field.type));
-    op.poisoned = true;
+    if (!field.is_required || op.field_places.contains(field.name)) continue;
+    if (!op.has_unknown_name) fail(where, fmt::format("{} needs {} ({})", info.name, field.name, field.type));
+    op.spoil(field.name);
   }
-  if (info.has_parameters && !invocation.call->label)
-    return fail(where,
-                fmt::format("{} has weights and needs a name: write name: {}(...)", info.name, info.name));
-  bool bad_label = invocation.call->label && invocation.label->empty();
-  if (!bad_label && invocation.label &&
-      !claim(layers_, "layer", join_path(*invocation.label), invocation.call->label->where))
-    return {};
-  if (op.poisoned || bad_label) return {};
-  return add_op(op, invocation);
 }
 
 bool Elaborator::add_tensors(OpCall& op, const Value& value, SourceLocation where) {
@@ -71,10 +83,10 @@ bool Elaborator::add_tensors(OpCall& op, const Value& value, SourceLocation wher
   }
   for (const Value& element : value.list()->elements) {
     if (element.is_poison()) {
-      op.poisoned = true;
-    } else if (!element.has_tensors()) {
+      op.poisoned = op.has_unknown_tensor = true;
+    } else if (!element.may_be_tensors()) {
       fail(where, fmt::format("this list holds {} between its tensors", with_article(type_name(element))));
-      op.poisoned = true;
+      op.poisoned = op.has_unknown_tensor = true;
     } else {
       add_tensors(op, element, where);
     }
@@ -84,40 +96,79 @@ bool Elaborator::add_tensors(OpCall& op, const Value& value, SourceLocation wher
 
 void Elaborator::take_positional(OpCall& op, const BoundArgument& argument, size_t& next_required) {
   const OpInfo& info = *op.info;
-  bool wants_tensor = info.tensors.max < 0 || static_cast<int>(op.tensors.size()) < info.tensors.max;
-  if (argument.value.has_tensors()) {
-    size_t before = op.tensors.size();
+  const int given = static_cast<int>(op.tensors.size()) + (op.has_unknown_tensor ? 1 : 0);
+  bool wants_tensor = info.tensors.max < 0 || given < info.tensors.max;
+  if (wants_tensor && next_required == 0 && argument.value.is_poison()) {
+    op.poisoned = op.has_unknown_tensor = true;
+    return;
+  }
+  const bool piped_in = !argument.expr && given == 0;
+  if (piped_in && !argument.value.may_be_tensors()) {
+    fail(argument.where,
+         fmt::format("{} needs a tensor before '|>', got {}", info.name, show_with_type(argument.value)));
+    op.poisoned = op.has_unknown_tensor = true;
+    return;
+  }
+  if (argument.value.has_tensors() || (argument.value.may_be_tensors() && wants_tensor)) {
     add_tensors(op, argument.value, argument.where);
     if (info.tensors.max < 0 || static_cast<int>(op.tensors.size()) <= info.tensors.max) return;
+    std::string got = argument.value.list()
+                          ? fmt::format("a list of {}; take it apart first: a, b = ...", op.tensors.size())
+                          : fmt::format("{}", op.tensors.size());
     fail(argument.where, fmt::format("{} takes {} tensor{}, got {}", info.name, info.tensors.max,
-                                     info.tensors.max == 1 ? "" : "s", op.tensors.size()));
-    op.tensors.resize(before);
+                                     info.tensors.max == 1 ? "" : "s", got));
+    op.tensors.resize(static_cast<size_t>(info.tensors.max));
+    op.tensor_places.resize(op.tensors.size());
     op.poisoned = true;
     return;
   }
-  if (argument.value.is_poison()) {
-    op.poisoned = true;
-    if (wants_tensor && next_required == 0) return;
-  }
-  const FieldInfo* field = nullptr;
-  for (size_t i = 0; i < info.fields.size(); ++i) {
-    if (!info.fields[i].is_required || i < next_required) continue;
-    field = &info.fields[i];
+  for (size_t i = next_required; i < info.fields.size(); ++i) {
+    if (!info.fields[i].is_required) continue;
     next_required = i + 1;
-    break;
+    return take_field(op, info.fields[i], argument);
   }
-  if (field) return take_field(op, *field, argument);
+  refuse_positional(op, argument);
+}
+
+// An argument behind the required ones needs a name: that of the next attribute if it could be its value.
+void Elaborator::refuse_positional(OpCall& op, const BoundArgument& argument) {
+  const OpInfo& info = *op.info;
   op.poisoned = true;
-  if (argument.value.is_poison()) return;
-  fail(argument.where,
-       fmt::format("{} takes no further argument without a name; {}", info.name, attributes_of(info)));
+  if (argument.value.is_poison() || op.has_surplus) return;
+  op.has_surplus = true;
+  std::vector<std::string> names;
+  std::optional<AttrValue> value = to_attr_value(argument.value);
+  bool fits = false;
+  for (const FieldInfo& field : info.fields) {
+    if (field.is_required || field.internal || op.field_places.contains(field.name)) continue;
+    names.emplace_back(field.name);
+    if (names.size() > 1) continue;
+    op.spoil(field.name);
+    OpAttrs fitted = op.attrs;
+    // PyTorch's norms are given their channels here.
+    const bool maybe_channels = info.has_parameters && argument.value.as<int64_t>() &&
+                                std::holds_alternative<double>(field.default_value.value);
+    if (value && !maybe_channels && set_field(fitted, field.name, *value).empty()) fits = true;
+  }
+  const std::string advice =
+      names.empty() ? "leave it out"
+      : fits        ? fmt::format("write {}={}", names[0], show(argument.value))
+                    : fmt::format("leave it out, or say which it is: {}", fmt::join(names, ", "));
+  fail(argument.where, fmt::format("{} takes no further argument without a name; {}", info.name, advice));
 }
 
 void Elaborator::take_named(OpCall& op, const BoundArgument& argument) {
-  for (const FieldInfo& field : op.info->fields)
-    if (!field.internal && field.name == argument.name) return take_field(op, field, argument);
+  auto find = [&](std::string_view name) -> const FieldInfo* {
+    for (const FieldInfo& field : op.info->fields)
+      if (!field.internal && field.name == name) return &field;
+    return nullptr;
+  };
+  if (const FieldInfo* field = find(argument.name)) return take_field(op, *field, argument);
   fail(argument.name_where, unknown_attribute_message(*op.info, argument.name));
-  op.poisoned = op.has_unknown_name = true;
+  op.poisoned = true;
+  const FieldInfo* meant = find(meant_attribute(*op.info, argument.name));
+  if (meant && !op.field_places.contains(meant->name)) return take_field(op, *meant, argument);
+  op.has_unknown_name = true;
 }
 
 void Elaborator::take_field(OpCall& op, const FieldInfo& field, const BoundArgument& argument) {
@@ -128,10 +179,8 @@ void Elaborator::take_field(OpCall& op, const FieldInfo& field, const BoundArgum
     op.poisoned = true;
     return;
   }
-  if (argument.value.is_poison()) {
-    op.poisoned = true;
-    return;
-  }
+  const List* list = argument.value.list();
+  if (argument.value.is_poison() || (list && list->has_poison)) return op.spoil(field.name);
   std::string problem;
   if (std::optional<AttrValue> attr = to_attr_value(argument.value)) {
     problem = set_field(op.attrs, field.name, *attr);
@@ -141,55 +190,89 @@ void Elaborator::take_field(OpCall& op, const FieldInfo& field, const BoundArgum
   if (problem.empty()) return;
   if (argument.value.origin) problem += fmt::format(" ({})", argument.value.origin->text);
   fail(argument.where, fmt::format("{} of {}: {}", field.name, op.info->name, problem));
-  op.poisoned = true;
+  op.spoil(field.name);
+}
+
+Likely Elaborator::likely(NodeId id) const {
+  auto assumed = assumed_.find(id);
+  return assumed == assumed_.end() ? Likely(graph_[id].type) : assumed->second;
+}
+
+std::vector<Likely> Elaborator::likely_operands(const OpCall& op) const {
+  std::vector<Likely> operands;
+  for (NodeId id : op.tensors) operands.push_back(likely(id));
+  return operands;
+}
+
+// A tensor that stands for the result of what an error was reported for. The graph is of no use then, but the
+// rest of the network can be checked.
+Value Elaborator::assume(const std::optional<Likely>& likely, SourceLocation where) {
+  if (!likely || graph_.size() > kMaxNodes) return {};
+  auto added = graph_.try_add(OpAttrs(Weight{likely->type.shape, Role::kernel}), {},
+                              fmt::format("assumed {}", graph_.size()), where);
+  const auto* id = std::get_if<NodeId>(&added);
+  if (!id) return {};
+  assumed_.emplace(*id, *likely);
+  return {TensorValue{*id}};
 }
 
 Value Elaborator::add_op(OpCall& op, const Invocation& invocation) {
-  constexpr size_t kMaxNodes = 200'000;
   SourceLocation where = invocation.call->callee.where;
-  std::vector<TensorType> types;
-  for (NodeId id : op.tensors) types.push_back(graph_[id].type);
-  resolve_same_padding(*convention_, op.attrs);
-  Inferred inferred = infer_written(op.attrs, types);
-  if (const auto* error = std::get_if<OpError>(&inferred)) return refuse(op, *error, invocation);
   if (graph_.size() > kMaxNodes) {
     fail(where, fmt::format("the network has more than {} operations", kMaxNodes));
     reporter_.stop();
     return {};
   }
+  resolve_same_padding(*convention_, op.attrs);
+  std::vector<Likely> operands = likely_operands(op);
+  if (std::any_of(operands.begin(), operands.end(), [](const Likely& o) { return !o.is_sure(); }))
+    if (std::optional<Likely> likely = likely_result(op.attrs, operands)) return assume(likely, where);
+  std::vector<TensorType> types;
+  for (const Likely& operand : operands) types.push_back(operand.type);
+  Inferred inferred = infer_written(op.attrs, types);
+  if (const auto* error = std::get_if<OpError>(&inferred)) return refuse(op, *error, invocation);
+  const Likely result(std::get<TensorType>(inferred));
   std::string path = invocation.label ? join_path(*invocation.label) : std::string();
-  std::vector<NodeId> operands = op.tensors;
+  std::vector<NodeId> nodes = op.tensors;
   for (const Parameter& parameter : parameters(op.attrs, types[0])) {
     std::string name = weight_name(*convention_, path, parameter);
-    if (name != path && !claim(layers_, "weight", name, invocation.call->label->where)) return {};
+    if (name != path && !claim(layers_, "weight", name, invocation.call->label->where))
+      return assume(result, where);
     auto weight = graph_.try_add(OpAttrs(weight_of(*convention_, parameter)), {}, name, where);
-    if (const auto* error = std::get_if<OpError>(&weight))
-      return fail(where, fmt::format("{} {}: {}", name, to_string(parameter.shape), error->message));
-    operands.push_back(std::get<NodeId>(weight));
+    if (const auto* error = std::get_if<OpError>(&weight)) {
+      fail(where, fmt::format("{} {}: {}", name, to_string(parameter.shape), error->message));
+      return assume(result, where);
+    }
+    nodes.push_back(std::get<NodeId>(weight));
   }
-  auto added = graph_.try_add(op.attrs, std::move(operands), path, where);
+  auto added = graph_.try_add(op.attrs, std::move(nodes), path, where);
   if (const auto* error = std::get_if<OpError>(&added)) return refuse(op, *error, invocation);
   return {TensorValue{std::get<NodeId>(added)}};
 }
 
-// Reports what a shape rule says at the argument that it blames, with where the operands' shapes came from.
+// Where the argument stands that a shape rule blames.
+SourceLocation Elaborator::blamed(const OpCall& op, const OpError& error, const Invocation& invocation) {
+  SourceLocation callee = invocation.call->callee.where;
+  if (auto field = op.field_places.find(error.field); field != op.field_places.end()) return field->second;
+  if (error.operand < 0 || static_cast<size_t>(error.operand) >= op.tensor_places.size()) return callee;
+  SourceLocation place = op.tensor_places[static_cast<size_t>(error.operand)];
+  // What is piped in begins far away; the op that does not take it is what to look at.
+  return invocation.piped && place == invocation.arguments[0].where ? callee : place;
+}
+
+// Reports what a shape rule says, with where the operands' shapes came from.
 Value Elaborator::refuse(const OpCall& op, const OpError& error, const Invocation& invocation) {
-  SourceLocation where = invocation.call->callee.where;
-  auto field = op.field_places.find(error.field);
-  if (field != op.field_places.end()) {
-    where = field->second;
-  } else if (error.operand >= 0 && static_cast<size_t>(error.operand) < op.tensor_places.size()) {
-    where = op.tensor_places[static_cast<size_t>(error.operand)];
-  }
+  static constexpr std::string_view kRoles[] = {"the first operand", "the second operand",
+                                                "the third operand", "the fourth operand"};
   std::vector<Diagnostic::Note> notes;
-  constexpr size_t kEnoughOperands = 4;
-  for (size_t i = 0; i < std::min(op.tensors.size(), kEnoughOperands); ++i)
-    notes.push_back(shape_note(op.tensors[i], op.tensors.size() == 1 ? "the input"
-                                              : i == 0               ? "the first operand"
-                                              : i == 1               ? "the second operand"
-                                                                     : "another operand"));
+  for (size_t i = 0; i < std::min(op.tensors.size(), std::size(kRoles)); ++i)
+    notes.push_back(shape_note(op.tensors[i], op.tensors.size() == 1 ? "the input" : kRoles[i]));
   std::string prefix = invocation.label ? *invocation.label + ": " : std::string();
-  return fail(where, prefix + error.message, notes);
+  fail(blamed(op, error, invocation), prefix + error.message, notes, error.message);
+  std::vector<std::string_view> wrong;
+  if (!error.field.empty()) wrong.push_back(error.field);
+  return assume(mended_result(*convention_, op.attrs, likely_operands(op), wrong),
+                invocation.call->callee.where);
 }
 
 Diagnostic::Note Elaborator::shape_note(NodeId id, std::string_view role) const {
@@ -198,6 +281,8 @@ Diagnostic::Note Elaborator::shape_note(NodeId id, std::string_view role) const 
   while (!graph_[id].operands.empty() && graph_[graph_[id].operands[0]].type == type)
     id = graph_[id].operands[0];
   const Node& maker = graph_[id];
+  if (assumed_.contains(id))
+    return {maker.where, fmt::format("{} is taken to be {}, after an earlier error", role, to_string(type))};
   std::string name = maker.name.empty() ? std::string() : fmt::format(" '{}'", maker.name);
   std::string from = maker.operands.empty() ? "" : " from " + to_string(graph_[maker.operands[0]].type);
   return {maker.where,

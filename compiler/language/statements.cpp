@@ -65,8 +65,10 @@ void Elaborator::execute(const ast::Let& let) {
 void Elaborator::assign(const ast::Name& name, Value value) {
   Variable* variable = find_variable(name.text);
   if (!variable) {
-    bool tensors = value.has_tensors() || value.is_poison();
-    if (!tensors)
+    const bool is_convention = name.text == "convention" && value.string();
+    if (is_convention)
+      fail(name.where, fmt::format("a convention is chosen without '=': convention {}", *value.string()));
+    else if (!value.may_be_tensors() && !value.is_poison())
       fail(name.where,
            fmt::format("there is no '{}' yet; a new value is named by 'let {} = ...'", name.text, name.text));
     frame_->scopes.back()[name.text] = {std::move(value), name.where};
@@ -107,16 +109,18 @@ void Elaborator::execute(const ast::For& loop) {
            fmt::format("'for' needs a list or a range such as 0..n, not {}", type_name(iterable)));
     return poison_assigned(loop.body);
   }
+  ++frame_->loops;
   for (const Value& element : list->elements) {
-    if (frame_->result || !charge(1, loop.variable.where)) return;
+    if (frame_->result || !charge(1, loop.variable.where)) break;
     push_scope();
-    if (!declare(loop.variable, element)) {
-      pop_scope();
-      return poison_assigned(loop.body);
-    }
-    run_body(loop.body);
+    bool declared = declare(loop.variable, element);
+    if (declared) run_body(loop.body);
     pop_scope();
+    if (declared) continue;
+    poison_assigned(loop.body);
+    break;
   }
+  --frame_->loops;
 }
 
 void Elaborator::execute(const ast::Branch& statement) {
@@ -126,6 +130,14 @@ void Elaborator::execute(const ast::Branch& statement) {
     if (*holds) return run_scoped(arm.body);
   }
   if (statement.branch.otherwise) run_scoped(*statement.branch.otherwise);
+}
+
+void Elaborator::execute(const ast::Unreadable& statement) {
+  for (const ast::Name& name : statement.names) {
+    Variable* variable = find_variable(name.text);
+    variable ? void(variable->value = {}) : void(frame_->scopes.back()[name.text] = {Value{}, name.where});
+  }
+  if (statement.returns) frame_->result = Value{};
 }
 
 // What a skipped body would have assigned is unknown from here on.
@@ -138,6 +150,8 @@ void Elaborator::poison_assigned(const ast::Body& body) {
       poison_assigned(loop->body);
     } else if (const auto* branch = std::get_if<ast::Branch>(&statement.node)) {
       poison_assigned(branch->branch);
+    } else if (const auto* unreadable = std::get_if<ast::Unreadable>(&statement.node)) {
+      execute(*unreadable);
     } else if (std::holds_alternative<ast::Return>(statement.node)) {
       frame_->result = Value{};
     }
@@ -157,7 +171,7 @@ void Elaborator::execute(const ast::Return& ret) {
     if (item.layout) fail(item.layout->where, "only a network's outputs have a layout");
     values.push_back(evaluate(*item.value));
     if (frame_->callable->kind == ast::CallableKind::function && values.back().has_tensors())
-      values.back() = {};
+      values.back() = fail(item.value->where, "a function returns values, not tensors; make it a block");
   }
   frame_->result = values.size() == 1 ? std::move(values[0]) : make_list(std::move(values));
 }
@@ -173,6 +187,7 @@ std::optional<Layout> Elaborator::layout(const ast::ExprPtr& expr, int rank) {
 }
 
 void Elaborator::make_outputs(const ast::Return& ret) {
+  bool nameless = false;
   for (const ast::Return::Item& item : ret.items) {
     Value value = evaluate(*item.value);
     const auto* tensor = value.as<TensorValue>();
@@ -180,7 +195,8 @@ void Elaborator::make_outputs(const ast::Return& ret) {
         this->layout(item.layout, tensor ? graph_[tensor->id].type.shape.rank() : 0);
     SourceLocation where = item.name ? item.name->where : item.value->where;
     if (!item.name && ret.items.size() > 1) {
-      fail(where, "a network with several outputs must name them: return a = ..., b = ...");
+      if (!nameless) fail(where, "a network with several outputs must name them: return a = ..., b = ...");
+      nameless = true;
       continue;
     }
     std::string name = item.name ? item.name->text : "output";
@@ -211,7 +227,9 @@ void Elaborator::execute(const ast::ConventionStmt& statement) {
   for (const Convention& convention : conventions()) names.emplace_back(convention.name);
   fail(statement.value->where,
        fmt::format("there is no convention {}; there are {}{}", show(value), fmt::join(names, ", "),
-                   value.string() ? did_you_mean(*value.string(), names) : ""));
+                   value.string() ? did_you_mean(*value.string(), names, word_aliases()) : ""));
+  if (value.string()) found = find_convention(closest_name(*value.string(), names, word_aliases()));
+  if (found) convention_ = found;
 }
 
 void Elaborator::execute(const ast::InputStmt& input) {
@@ -228,12 +246,13 @@ void Elaborator::execute(const ast::InputStmt& input) {
 Value Elaborator::make_input(const ast::InputStmt& input) {
   std::optional<DType> dtype = parse_dtype(input.dtype.text);
   if (!dtype) fail(input.dtype.where, fmt::format("'{}' is not an element type; use f32", input.dtype.text));
-  std::optional<Layout> layout = this->layout(input.layout, static_cast<int>(input.dims.size()));
+  const Layout layout =
+      this->layout(input.layout, static_cast<int>(input.dims.size())).value_or(Layout::nchw);
   std::vector<int64_t> dims;
   for (const auto& expr : input.dims) {
     if (std::optional<int64_t> dim = dimension(*expr)) dims.push_back(*dim);
   }
-  if (!dtype || !layout || dims.size() != input.dims.size()) return {};
+  if (dims.size() != input.dims.size()) return {};
   if (dims.size() != 4 && dims.size() != 2)
     return fail(
         input.name.where,
@@ -242,7 +261,8 @@ Value Elaborator::make_input(const ast::InputStmt& input) {
   if (std::string problem = shape_problem(shape); !problem.empty())
     return fail(input.name.where, std::move(problem));
   if (!claim(ports_, "input", input.name.text, input.name.where)) return {};
-  auto added = graph_.try_add(OpAttrs(Input{*dtype, shape, *layout}), {}, input.name.text, input.name.where);
+  auto added = graph_.try_add(OpAttrs(Input{dtype.value_or(DType::f32), shape, layout}), {}, input.name.text,
+                              input.name.where);
   if (const auto* error = std::get_if<OpError>(&added)) return fail(input.name.where, error->message);
   return {TensorValue{std::get<NodeId>(added)}};
 }
@@ -251,7 +271,7 @@ std::optional<int64_t> Elaborator::dimension(const ast::Expr& expr) {
   const auto* name = expr.as<ast::NameRef>();
   if (name && name->name == "N" && !find_variable("N") && !file_scope().names.contains("N")) {
     fail(expr.where, "an open batch dimension is not supported yet; write a number, such as 1");
-    return std::nullopt;
+    return 1;
   }
   Value value = evaluate(expr);
   if (value.is_poison()) return std::nullopt;

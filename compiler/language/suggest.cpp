@@ -27,10 +27,11 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
-}  // namespace
+// Words of one or two letters are near to everything.
+constexpr size_t kShortestMisspelling = 3;
 
-std::string closest_name(std::string_view word, const std::vector<std::string>& candidates) {
-  if (word.size() > kLongestWord) return {};
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  if (word.size() < kShortestMisspelling || word.size() > kLongestWord) return {};
   size_t best = std::max<size_t>(1, word.size() / 3) + 1;
   std::string found;
   for (const std::string& candidate : candidates) {
@@ -44,9 +45,35 @@ std::string closest_name(std::string_view word, const std::vector<std::string>& 
   return found;
 }
 
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
-  std::string found = closest_name(word, candidates);
-  return found.empty() ? found : fmt::format("; did you mean '{}'?", found);
+bool is_one_of(std::string_view word, const std::vector<std::string>& candidates) {
+  return std::find(candidates.begin(), candidates.end(), word) != candidates.end();
+}
+
+}  // namespace
+
+const Alias* find_alias(std::string_view word, std::span<const Alias> aliases) {
+  const std::string plain = plain_spelling(word);
+  for (const Alias& alias : aliases)
+    if (alias.written == plain) return &alias;
+  return nullptr;
+}
+
+std::string closest_name(std::string_view word, const std::vector<std::string>& candidates,
+                         std::span<const Alias> aliases) {
+  const std::string plain = plain_spelling(word);
+  for (const std::string& candidate : candidates)
+    if (candidate != word && plain_spelling(candidate) == plain) return candidate;
+  const Alias* alias = find_alias(word, aliases);
+  if (alias && is_one_of(alias->meant, candidates)) return std::string(alias->meant);
+  return alias && !alias->advice.empty() ? std::string() : nearest(word, candidates);
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates,
+                         std::span<const Alias> aliases) {
+  std::string found = closest_name(word, candidates, aliases);
+  if (!found.empty()) return fmt::format("; did you mean '{}'?", found);
+  const Alias* alias = find_alias(word, aliases);
+  return alias && !alias->advice.empty() ? fmt::format("; {}", alias->advice) : std::string();
 }
 
 }  // namespace cardinal

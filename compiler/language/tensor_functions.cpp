@@ -1,6 +1,7 @@
 // Functions of a tensor that make a list: its dimensions, its parts.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "compiler/language/elaborator.h"
@@ -19,7 +20,8 @@ constexpr BuiltinInfo kTensorFunctions[] = {
 std::string part_sizes(const Value& parts, int64_t channels, std::vector<int64_t>& sizes) {
   if (const auto* count = parts.as<int64_t>()) {
     if (*count < 1 || channels % *count != 0)
-      return fmt::format("{} channels do not split into {} equal parts", channels, *count);
+      return fmt::format("{} channels do not split into {} equal parts; give their sizes in a list", channels,
+                         *count);
     sizes.assign(static_cast<size_t>(*count), channels / *count);
     return {};
   }
@@ -49,17 +51,16 @@ bool is_tensor_function(std::string_view name) {
 Value Elaborator::call_tensor_function(std::string_view name, const Invocation& invocation) {
   SourceLocation where = invocation.call->callee.where;
   if (invocation.call->label)
-    return fail(invocation.call->label->where, fmt::format("'{}' makes no layer to name", name));
+    fail(invocation.call->label->where, fmt::format("'{}' makes no layer to name", name));
   const size_t wanted = name == "split" ? 2 : 1;
   if (invocation.arguments.size() != wanted)
     return fail(where, name == "split" ? "'split' takes a tensor and a count or a list of sizes"
                                        : "'shape' takes one tensor");
-  for (const BoundArgument& argument : invocation.arguments) {
-    if (argument.value.is_poison()) return {};
+  for (const BoundArgument& argument : invocation.arguments)
     if (!argument.name.empty())
       return fail(argument.name_where, fmt::format("'{}' takes no named arguments", name));
-  }
   const BoundArgument& x = invocation.arguments[0];
+  if (x.value.is_poison()) return {};
   const auto* tensor = x.value.as<TensorValue>();
   if (!tensor)
     return fail(x.where, fmt::format("'{}' needs a tensor, not {}", name, with_article(type_name(x.value))));
@@ -69,28 +70,53 @@ Value Elaborator::call_tensor_function(std::string_view name, const Invocation& 
 Value Elaborator::shape_of(NodeId id) const {
   std::vector<Value> dims;
   for (int64_t dim : graph_[id].type.shape.dims()) dims.push_back({dim});
+  const Likely x = likely(id);
+  if (dims.size() > 1 && !x.has_sure_channels()) dims[1] = {};
+  if (dims.size() > 2 && !x.has_sure_size()) std::fill(dims.begin() + 2, dims.end(), Value{});
   return make_list(std::move(dims));
 }
 
 Value Elaborator::split(NodeId id, const Invocation& invocation) {
   const BoundArgument& parts = invocation.arguments[1];
-  if (!can_make_tensors("split", invocation.call->callee.where)) return {};
+  SourceLocation where = invocation.call->callee.where;
+  if (!can_make_tensors("split", where)) return {};
+  const bool unknown = parts.value.is_poison() || (parts.value.list() && parts.value.list()->has_poison);
+  if (unknown || !likely(id).has_sure_channels()) return likely_parts(id, parts.value, where);
   std::vector<int64_t> sizes;
   if (std::string problem = part_sizes(parts.value, graph_[id].type.shape.c(), sizes); !problem.empty()) {
     if (parts.value.origin) problem += fmt::format(" ({})", parts.value.origin->text);
-    return fail(parts.where, problem, {shape_note(id, "the tensor")});
+    fail(parts.where, problem, {shape_note(id, "the tensor")});
+    return likely_parts(id, parts.value, where);
   }
   std::vector<Value> slices;
   int64_t begin = 0;
   for (int64_t size : sizes) {
-    if (!charge(1, invocation.call->callee.where)) return {};
+    if (!charge(1, where)) return {};
     OpCall slice{
-        find_op(Slice::name), Slice{begin, begin + size}, {id}, {invocation.arguments[0].where}, {}, false};
+        find_op(Slice::name), Slice{begin, begin + size}, {id}, {invocation.arguments[0].where}, {}, {}};
     slices.push_back(add_op(slice, invocation));
     if (slices.back().is_poison()) return {};
     begin += size;
   }
   return make_list(std::move(slices));
+}
+
+// As many parts as are asked for, of the sizes that are written.
+Value Elaborator::likely_parts(NodeId id, const Value& parts, SourceLocation where) {
+  const auto* count = parts.as<int64_t>();
+  const List* sizes = parts.list();
+  if (!sizes && (!count || *count < 1 || *count > likely(id).type.shape.c())) return {};
+  std::vector<Value> list;
+  for (size_t i = 0; i < (sizes ? sizes->elements.size() : static_cast<size_t>(*count)); ++i) {
+    if (!charge(1, where)) return {};
+    const auto* size = sizes ? sizes->elements[i].as<int64_t>() : nullptr;
+    Likely part = likely(id);
+    part.any_channels = !size;
+    for (TensorType* type : {&part.type, &part.other})
+      type->shape[1] = size ? *size : std::max<int64_t>(1, type->shape.c() / (count ? *count : 1));
+    list.push_back(assume(part, where));
+  }
+  return make_list(std::move(list));
 }
 
 }  // namespace cardinal

@@ -21,14 +21,36 @@ std::string describe(const Token& token) {
 }
 
 Diagnostic* TokenStream::error(SourceLocation where, std::string message) {
+  if (at(TokenKind::unreadable)) {
+    ++silent_;
+    return nullptr;
+  }
   if (where == last_error_) return nullptr;
   last_error_ = where;
   return &diagnostics_.error(where, std::move(message));
 }
 
-bool TokenStream::expected(std::string_view what, const std::vector<std::string>& candidates) {
-  std::string hint = at(TokenKind::identifier) ? did_you_mean(peek().text, candidates) : std::string();
-  if (at(";")) hint = "; a statement ends at the end of its line";
+void TokenStream::mend(SourceLocation where, std::string message) {
+  if (error(where, std::move(message))) ++contained_;
+}
+
+namespace {
+
+// What to write instead of something that other languages have.
+std::string advice_for(const Token& token, const Token& following) {
+  if (token.is(";")) return "; a statement ends at the end of its line";
+  if (token.is("->")) return "; a pipe is written |>";
+  if (token.is(".") && following.text == "shape") return "; the dimensions of a tensor x are shape(x)";
+  if (token.is(".")) return "; there are no methods: write f(x) or x |> f";
+  return {};
+}
+
+}  // namespace
+
+bool TokenStream::expected(std::string_view what, const std::vector<std::string>& candidates,
+                           std::span<const Alias> aliases) {
+  std::string hint = at(TokenKind::identifier) ? did_you_mean(peek().text, candidates, aliases)
+                                               : advice_for(peek(), peek(1));
   error(peek().where, fmt::format("expected {}, found {}{}", what, describe(peek()), hint));
   return false;
 }
@@ -44,6 +66,15 @@ bool TokenStream::expect_closing(std::string_view spelling, const Token& opening
                                                   spelling, describe(peek())));
   if (d) d->notes.push_back({opening.where, fmt::format("to close this '{}'", opening.text)});
   return false;
+}
+
+bool TokenStream::at_body() {
+  size_t newlines = 0;
+  while (peek(newlines).kind == TokenKind::newline) ++newlines;
+  if (!peek(newlines).is("{")) return false;
+  if (newlines > 0) mend(peek(newlines).where, "this '{' belongs at the end of the line before it");
+  skip_newlines();
+  return true;
 }
 
 void TokenStream::recover() {

@@ -25,6 +25,7 @@ Value make_list(std::vector<Value> elements) {
   for (const Value& element : list->elements) {
     if (element.list()) list->depth = std::max(list->depth, element.list()->depth + 1);
     list->has_tensors |= element.has_tensors();
+    list->has_poison |= element.is_poison() || (element.list() && element.list()->has_poison);
   }
   return {std::shared_ptr<const List>(std::move(list))};
 }
@@ -68,6 +69,7 @@ void show_into(std::string& out, const Value& value) {
   if (const auto* c = value.as<CallableValue>())
     out += c->user ? c->user->name.text : std::string(c->op->name);
   if (value.is_tensor()) out += "a tensor";
+  if (value.is_poison()) out += "?";
   if (const List* list = value.list()) {
     out += '[';
     for (size_t i = 0; i < list->elements.size(); ++i) {
@@ -88,6 +90,12 @@ std::string show(const Value& value) {
   std::string out;
   show_into(out, value);
   return out;
+}
+
+std::string show_with_type(const Value& value) {
+  if (value.is_tensor()) return "a tensor";
+  if (value.has_tensors()) return "a list of tensors";
+  return fmt::format("the {} {}", type_name(value), show(value));
 }
 
 namespace {
@@ -125,7 +133,7 @@ bool matches(const Value& value, const ast::Type& type) {
     case ast::TypeKind::any:
       return true;
     case ast::TypeKind::tensor:
-      return value.has_tensors();
+      return value.may_be_tensors();
     case ast::TypeKind::integer:
       return value.as<int64_t>();
     case ast::TypeKind::floating:

@@ -23,6 +23,7 @@ struct List {
   std::vector<Value> elements;
   uint32_t depth = 1;
   bool has_tensors = false;
+  bool has_poison = false;
 };
 
 // What an error has been reported for already; whatever is computed from it is poison too, in silence.
@@ -58,6 +59,10 @@ struct Value {
   const std::string* string() const;
   const List* list() const;
   bool has_tensors() const { return is_tensor() || (list() && list()->has_tensors); }
+  // An empty list is one of values and one of tensors.
+  bool may_be_tensors() const {
+    return has_tensors() || (list() && (list()->has_poison || list()->elements.empty()));
+  }
 };
 
 Value make_string(std::string text);
@@ -68,6 +73,7 @@ std::string list_problem(const std::vector<Value>& elements);  // "" if they can
 std::string type_name(const Value& value);        // "int", "list", "tensor"
 std::string with_article(std::string_view noun);  // "an int", "a list"
 std::string show(const Value& value);             // as the language writes it, shortened where long
+std::string show_with_type(const Value& value);   // "the int 3", "a tensor"
 bool equal(const Value& a, const Value& b);       // an int equals a float of the same value
 // Whether the value is of the type; an int is a float too.
 bool matches(const Value& value, const ast::Type& type);

@@ -9,6 +9,11 @@ namespace cardinal {
 
 namespace {
 
+std::string ordinal(size_t i) {
+  static constexpr std::string_view kWords[] = {"first", "second", "third", "fourth"};
+  return i < std::size(kWords) ? std::string(kWords[i]) : fmt::format("{}th", i + 1);
+}
+
 // Equal but for channels.
 bool concatenates(const Shape& a, const Shape& b) {
   return a.rank() == b.rank() && a.n() == b.n() && a.h() == b.h() && a.w() == b.w();
@@ -25,8 +30,9 @@ Inferred Concat::infer(std::span<const TensorType> operands) const {
   for (size_t i = 1; i < operands.size(); ++i) {
     if (!concatenates(first.shape, operands[i].shape))
       return OpError{
-          fmt::format("concat along channels needs equal sizes elsewhere; operand 0 is {}, operand {} is {}",
-                      to_string(first), i, to_string(operands[i])),
+          fmt::format(
+              "concat along channels needs equal sizes elsewhere; the first operand is {}, the {} is {}",
+              to_string(first), ordinal(i), to_string(operands[i])),
           {},
           static_cast<int>(i)};
     out[1] += operands[i].shape.c();

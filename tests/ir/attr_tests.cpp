@@ -71,7 +71,7 @@ TEST_CASE("pairs and padding take one number or several", "[attr]") {
   CHECK(converted<Padding>(list({integer(1), integer(2), integer(3), integer(4)})) ==
         Padding{Padding::Mode::explicit_, 1, 2, 3, 4});
   std::string forms = "expected same, same_upper, an integer, [h, w] or [top, left, bottom, right], got ";
-  CHECK(error_of<Padding>(word("valid")) == forms + "valid");
+  CHECK(error_of<Padding>(word("valid")) == forms + "valid; no padding is 0");
   CHECK(error_of<Padding>(list({integer(1), integer(2), integer(3)})) == forms + "[1, 2, 3]");
   CHECK(error_of<Padding>(list({integer(1), integer(2), integer(3), integer(4), flag(true)})) ==
         forms + "[1, 2, 3, 4, true]");
@@ -86,7 +86,7 @@ TEST_CASE("shapes and enumerations", "[attr]") {
   CHECK(converted<Layout>(word("nhwc")) == Layout::nhwc);
   CHECK(error_of<Layout>(integer(0)) == "expected nchw, nhwc or nchw16c, got 0");
   CHECK(converted<Role>(word("variance")) == Role::variance);
-  CHECK(error_of<Role>(word("x")) == "expected kernel, bias, scale, shift, mean or variance, got x");
+  CHECK(error_of<Role>(word("x")) == "expected kernel, bias, scale, shift, mean, variance or slope, got x");
 }
 
 TEST_CASE("epilogues", "[attr]") {

@@ -275,7 +275,8 @@ TEST_CASE("shape: concat, flatten, softmax, activations", "[shape]") {
   CHECK(inferred(Concat{}, {{1, 8, 4, 4}, {1, 3, 4, 4}, {1, 1, 4, 4}}) == "f32[1, 12, 4, 4]");
   CHECK(inferred(Concat{}, {{2, 8}}) == "f32[2, 8]");
   CHECK(inferred(Concat{}, {{1, 8, 4, 4}, {1, 8, 4, 5}}) ==
-        "concat along channels needs equal sizes elsewhere; operand 0 is f32[1, 8, 4, 4], operand 1 is "
+        "concat along channels needs equal sizes elsewhere; the first operand is f32[1, 8, 4, 4], the second "
+        "is "
         "f32[1, 8, 4, 5]");
   CHECK(inferred(Concat{}, {}) == "concat takes at least 1 operand, got 0");
   CHECK(inferred(Flatten{}, {{2, 3, 4, 5}}) == "f32[2, 60]");

@@ -93,6 +93,8 @@ TEST_CASE("usage") {
     CHECK(shop.cardinal(verb).code == 1);
   }
   check_refused(shop, "", "a verb is needed");
+  check_refused(shop, "chek net.nn", "there is no verb 'chek'; did you mean 'check'?");
+  check_refused(shop, "frobnicate net.nn", "there is no verb 'frobnicate'; `cardinal --help` lists them");
   check_refused(shop, "compiel tiny.nn", "compiel");
   check_refused(shop, "compile tiny.nn --wieghts random:0", "--wieghts");
   check_refused(shop, "compile tiny.nn --weights random:0 --emit exe", "exe");
