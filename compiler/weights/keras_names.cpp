@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -108,9 +109,11 @@ int variable_number(const Path& path) {
   return error == std::errc() && end == text.data() + text.size() ? number : -1;
 }
 
-// The names that a layer may go by, best first: by the attributes that hold it, with the layers' own names in
-// a model's list of layers; by own names alone, as Keras spells a variable's path; by the groups as they are.
-std::vector<std::string> layer_names(const Path& groups, const KerasLayers& layers) {
+// The names that a layer may go by: by the attributes that hold it, with the layers' own names in a model's
+// list of layers; by own names alone, as Keras spells a variable's path; by the groups as they are.
+using LayerNames = std::array<std::string, 3>;
+
+LayerNames layer_names(const Path& groups, const KerasLayers& layers) {
   Path attributes, own_names, plain;
   std::string prefix;
   for (size_t i = 0; i < groups.size(); ++i) {
@@ -146,21 +149,30 @@ std::vector<std::string> variable_names(const std::vector<size_t>& ranks, const 
   return names.size() == ranks.size() ? names : std::vector<std::string>();
 }
 
-using Variables = std::map<int, size_t>;  // number to index in the datasets
+using Variables = std::map<int, size_t>;     // number to index in the datasets
+using Numbered = std::map<Path, Variables>;  // by the layer's groups
 
-// Names the variables of the layer in `groups`; "" or the problem.
-std::string name_variables(const Path& groups, const Variables& variables,
-                           const std::vector<KerasDataset>& datasets, const KerasLayers& layers,
-                           const Wanted& wanted, std::vector<std::string>& out) {
+// Which of the layer_names() most of the network's layers go by; of equals the first. All of a file's layers
+// go by the same, for the group of one may be called as another layer is: the second of two Conv2D is in
+// conv2d_1 whatever its name.
+size_t choose_scheme(const Numbered& numbered, const KerasLayers& layers, const Wanted& wanted) {
+  std::array<std::set<std::string>, std::tuple_size_v<LayerNames>> found;
+  for (const auto& [groups, variables] : numbered) {
+    const LayerNames names = layer_names(groups, layers);
+    for (size_t i = 0; i < names.size(); ++i)
+      if (wanted.has(names[i]) || !wanted.of_layer(names[i]).empty()) found[i].insert(names[i]);
+  }
+  auto fewer = [](const auto& a, const auto& b) { return a.size() < b.size(); };
+  return static_cast<size_t>(std::max_element(found.begin(), found.end(), fewer) - found.begin());
+}
+
+// Names the variables of the layer that is called `chosen`; "" or the problem.
+std::string name_variables(const std::string& chosen, const KerasLayer& layer, const Variables& variables,
+                           const std::vector<KerasDataset>& datasets, const Wanted& wanted,
+                           std::vector<std::string>& out) {
   std::vector<size_t> ranks;
   for (const auto& [number, index] : variables) ranks.push_back(datasets[index].rank);
-  auto it = layers.find(fmt::format("{}", fmt::join(groups, "/")));
-  KerasLayer layer = it == layers.end() ? KerasLayer() : it->second;
-  std::vector<std::string> candidates = layer_names(groups, layers), leaves = variable_names(ranks, layer);
-  std::string chosen = candidates.front();
-  for (auto name = candidates.rbegin(); name != candidates.rend(); ++name)
-    if (wanted.has(*name) || !wanted.of_layer(*name).empty()) chosen = *name;
-
+  const std::vector<std::string> leaves = variable_names(ranks, layer);
   bool is_ambiguous = !layer.has_config && leaves.size() != 4 && wanted.has(chosen + ".moving_mean");
   if (is_ambiguous)
     return fmt::format(
@@ -192,7 +204,7 @@ KerasLayers keras_layers(std::string_view config_json) {
 Result<std::vector<std::string>> keras_names(const std::vector<KerasDataset>& datasets,
                                              const KerasLayers& layers, const Wanted& wanted) {
   std::vector<std::string> names(datasets.size());
-  std::map<Path, Variables> numbered;  // by the layer's groups
+  Numbered numbered;
   for (size_t i = 0; i < datasets.size(); ++i) {
     Path path = split(datasets[i].path);
     if (!is_weight(path)) continue;
@@ -202,10 +214,14 @@ Result<std::vector<std::string>> keras_names(const std::vector<KerasDataset>& da
       names[i] = legacy_name(path);
     }
   }
-  for (const auto& [groups, variables] : numbered)
-    if (std::string problem = name_variables(groups, variables, datasets, layers, wanted, names);
-        !problem.empty())
-      return Diagnostics(problem);
+  const size_t scheme = choose_scheme(numbered, layers, wanted);
+  for (const auto& [groups, variables] : numbered) {
+    auto layer = layers.find(fmt::format("{}", fmt::join(groups, "/")));
+    std::string problem = name_variables(layer_names(groups, layers)[scheme],
+                                         layer == layers.end() ? KerasLayer() : layer->second, variables,
+                                         datasets, wanted, names);
+    if (!problem.empty()) return Diagnostics(problem);
+  }
   std::set<std::string> taken;
   for (size_t i = 0; i < names.size(); ++i)
     if (!names[i].empty() && !taken.insert(names[i]).second) names[i] = datasets[i].path;

@@ -132,6 +132,18 @@ TEST_CASE("keras: names of variables that have numbers") {
   CHECK(names({{"a/a/depthwise_kernel:0", 4}}, {{"a.kernel", {{1, 1, 2, 1}, Role::kernel}}}) == "a.kernel");
 }
 
+TEST_CASE("keras: groups that are called as other layers are") {
+  // The model's first Conv2D was the second that the program made, and so on.
+  const KerasLayers layers = {{"layers/conv2d", {"conv2d_1", true}}, {"layers/conv2d_1", {"conv2d_2", true}}};
+  const std::vector<KerasDataset> datasets = {{"layers/conv2d/vars/0", 4}, {"layers/conv2d_1/vars/0", 4}};
+  const Weights own = {{"conv2d_1.kernel", {{1, 1, 2, 2}, Role::kernel}},
+                       {"conv2d_2.kernel", {{1, 1, 2, 2}, Role::kernel}}};
+  CHECK(names(datasets, own, layers) == "conv2d_1.kernel conv2d_2.kernel");
+  const Weights groups = {{"conv2d.kernel", {{1, 1, 2, 2}, Role::kernel}},
+                          {"conv2d_1.kernel", {{1, 1, 2, 2}, Role::kernel}}};
+  CHECK(names(datasets, groups, layers) == "conv2d.kernel conv2d_1.kernel");
+}
+
 TEST_CASE("keras: names in config.json") {
   auto layer = [](const std::string& type, const std::string& config) {
     return fmt::format(R"({{"class_name": "{}", "config": {{{}}}}})", type, config);
