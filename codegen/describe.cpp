@@ -37,7 +37,7 @@ const char* ModelDescription::keep(std::string text) {
   return strings_.emplace_back(std::move(text)).c_str();
 }
 
-cardinal_tensor ModelDescription::describe(const Graph& graph, NodeId id, Layout layout) {
+cardinal_tensor ModelDescription::describe(const Graph& graph, NodeId id, Layout layout, bool open_batch) {
   const Node& node = graph[id];
   const Shape& shape = node.type.shape;
   cardinal_tensor tensor{};
@@ -45,14 +45,21 @@ cardinal_tensor ModelDescription::describe(const Graph& graph, NodeId id, Layout
   tensor.dtype = static_cast<int32_t>(node.type.dtype);
   tensor.layout = static_cast<int32_t>(layout);
   tensor.rank = shape.rank();
+  tensor.open_batch = open_batch;
   for (int i = 0; i < shape.rank(); ++i) tensor.dims[i] = shape[i];
   tensor.bytes = static_cast<uint64_t>(view_elements(shape, layout) * dtype_bytes(node.type.dtype));
   return tensor;
 }
 
 ModelDescription::ModelDescription(const Graph& graph, const Plan& plan, const NetworkImage& image) {
-  for (NodeId id : graph.inputs()) inputs_.push_back(describe(graph, id, graph[id].as<Input>()->layout));
-  for (NodeId id : graph.outputs()) outputs_.push_back(describe(graph, id, graph[id].as<Output>()->layout));
+  for (NodeId id : graph.inputs()) {
+    const Input& input = *graph[id].as<Input>();
+    inputs_.push_back(describe(graph, id, input.layout, input.open_batch));
+  }
+  for (NodeId id : graph.outputs()) {
+    const Output& output = *graph[id].as<Output>();
+    outputs_.push_back(describe(graph, id, output.layout, output.open_batch));
+  }
   for (const Step& step : plan.steps) {
     const auto flops = static_cast<uint64_t>(std::llround(step.flops));
     steps_.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, flops,

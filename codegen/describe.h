@@ -23,7 +23,7 @@ class ModelDescription {
 
  private:
   const char* keep(std::string text);
-  cardinal_tensor describe(const Graph&, NodeId, Layout);
+  cardinal_tensor describe(const Graph&, NodeId, Layout, bool open_batch);
 
   std::deque<std::string> strings_;  // elements stay in place as it grows and moves
   std::vector<cardinal_tensor> inputs_, outputs_;

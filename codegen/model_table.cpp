@@ -50,9 +50,10 @@ class TableBuilder {
     llvm::SmallVector<llvm::Constant*, CARDINAL_MAX_RANK> dims;
     for (int64_t dim : t.dims) dims.push_back(u64(static_cast<uint64_t>(dim)));
     auto* array = llvm::ArrayType::get(llvm::Type::getInt64Ty(context_), CARDINAL_MAX_RANK);
-    return structure({text(t.name), u32(t.dtype), u32(t.layout), u32(t.rank), u32(t.reserved),
-                      llvm::ConstantArray::get(array, dims), u64(t.bytes)},
-                     sizeof(cardinal_tensor));
+    return structure(
+        {text(t.name), u32(t.dtype), u32(t.layout), u32(t.rank), u32(static_cast<uint64_t>(t.open_batch)),
+         llvm::ConstantArray::get(array, dims), u64(t.bytes)},
+        sizeof(cardinal_tensor));
   }
 
   llvm::Constant* step(const cardinal_step& s, llvm::Function* task) {

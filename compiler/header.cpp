@@ -99,7 +99,9 @@ std::span<const int64_t> shape(const cardinal_tensor& tensor) {
 uint64_t elements(const cardinal_tensor& tensor) { return tensor.bytes / facts(tensor.dtype).bytes; }
 
 std::string describe(const cardinal_tensor& tensor) {
-  std::string text = fmt::format("{}[{}]", facts(tensor.dtype).name, fmt::join(shape(tensor), ", "));
+  std::string dims = fmt::format("{}", fmt::join(shape(tensor), ", "));
+  if (tensor.open_batch) dims.replace(0, 1, "N");  // for the 1 of one image
+  std::string text = fmt::format("{}[{}]", facts(tensor.dtype).name, dims);
   if (tensor.rank == 4) text += fmt::format(" {}", layout_facts(tensor.layout).name);
   return text;
 }
@@ -121,7 +123,7 @@ std::string upper(std::string_view text) {
 
 struct Description {
   const cardinal_model& model;
-  bool external_weights;
+  bool external_weights, open_batch;
   std::vector<Tensor> inputs, outputs;
 };
 
@@ -134,6 +136,12 @@ std::string write_comment(const Description& network) {
   }
   for (const Tensor& tensor : network.outputs) {
     text += fmt::format(" *   output  {}: {}\n", quotable(tensor.type.name), describe(tensor.type));
+  }
+  if (network.open_batch) {
+    text +=
+        " *\n"
+        " * N is the caller's choice in each run, as `images`. What is said of tensors with N below is of "
+        "one image.\n";
   }
   text +=
       " *\n"
@@ -215,16 +223,22 @@ std::string write_constants(const Description& network) {
   return text;
 }
 
+// The buffers' pointers, in the loop over images advanced to the one at hand.
+std::string pointers(const std::vector<Tensor>& tensors, std::string_view scope) {
+  std::string text;
+  for (const Tensor& tensor : tensors) {
+    text += (text.empty() ? "" : ", ") + tensor.parameter;
+    if (tensor.type.open_batch) text += fmt::format(" + image_ * {}::{}::elements", scope, tensor.scope);
+  }
+  return text;
+}
+
 std::string write_run(const Description& network) {
-  std::string parameters, inputs, outputs;
-  for (const Tensor& tensor : network.inputs) {
+  std::string parameters = network.open_batch ? "std::size_t images, " : "";
+  for (const Tensor& tensor : network.inputs)
     parameters += fmt::format("const {}* {}, ", facts(tensor.type.dtype).c_type, tensor.parameter);
-    inputs += fmt::format("{}{}", inputs.empty() ? "" : ", ", tensor.parameter);
-  }
-  for (const Tensor& tensor : network.outputs) {
+  for (const Tensor& tensor : network.outputs)
     parameters += fmt::format("{}* {}, ", facts(tensor.type.dtype).c_type, tensor.parameter);
-    outputs += fmt::format("{}{}", outputs.empty() ? "" : ", ", tensor.parameter);
-  }
   const std::string_view name = network.model.name;
   std::string text = "// Without an executor everything runs on the calling thread.";
   if (network.external_weights) {
@@ -233,17 +247,21 @@ std::string write_run(const Description& network) {
         " `weights` is the weight file from weights_offset\n// on, at an address that is a multiple of "
         "CARDINAL_ALIGNMENT; cardinal::Model::from maps and checks it.";
   }
-  text += fmt::format(
-      "\ninline void run({}void* workspace,\n                const cardinal_executor* executor = nullptr) "
-      "noexcept {{\n"
-      "  const void* const inputs_[] = {{{}}};\n"
-      "  void* const outputs_[] = {{{}}};\n"
-      "  const cardinal_frame frame_ = {{inputs_, outputs_, {}, workspace}};\n"
-      "  ::{}_run(&frame_, executor);\n"
-      "}}\n",
-      parameters, inputs, outputs,
-      network.external_weights ? "weights" : fmt::format("::{}_cardinal_model.weights", name), name);
-  return text;
+  return text + fmt::format(
+                    "\ninline void run({}void* workspace,\n                const cardinal_executor* executor "
+                    "= nullptr) "
+                    "noexcept {{\n"
+                    "{}"
+                    "  const void* const inputs_[] = {{{}}};\n"
+                    "  void* const outputs_[] = {{{}}};\n"
+                    "  const cardinal_frame frame_ = {{inputs_, outputs_, {}, workspace}};\n"
+                    "  ::{}_run(&frame_, executor);\n"
+                    "{}}}\n",
+                    parameters,
+                    network.open_batch ? "  for (std::size_t image_ = 0; image_ < images; ++image_) {\n" : "",
+                    pointers(network.inputs, "inputs"), pointers(network.outputs, "outputs"),
+                    network.external_weights ? "weights" : fmt::format("::{}_cardinal_model.weights", name),
+                    name, network.open_batch ? "  }\n" : "");
 }
 
 std::string write_cpp_part(const Description& network) {
@@ -272,9 +290,14 @@ std::string write_cpp_part(const Description& network) {
 }  // namespace
 
 std::string generate_header(const cardinal_model& model) {
-  Names parameters({"workspace", "weights", "executor", "inputs_", "outputs_", "frame_"});
-  Description network = {
-      .model = model, .external_weights = model.weights_file != nullptr, .inputs = {}, .outputs = {}};
+  Names parameters({"workspace", "weights", "executor", "images", "inputs_", "outputs_", "frame_", "image_"});
+  const std::span<const cardinal_tensor> inputs(model.inputs, model.input_count);
+  Description network = {.model = model,
+                         .external_weights = model.weights_file != nullptr,
+                         .open_batch = std::any_of(inputs.begin(), inputs.end(),
+                                                   [](const auto& input) { return input.open_batch; }),
+                         .inputs = {},
+                         .outputs = {}};
   network.inputs = name_tensors({model.inputs, model.input_count}, parameters);
   network.outputs = name_tensors({model.outputs, model.output_count}, parameters);
   return fmt::format(

@@ -34,16 +34,35 @@ std::string check_node(std::span<const Node> nodes, size_t position) {
   return check_inferred(nodes.first(position), nodes[position]);
 }
 
+bool leaves_batch_open(const Node& node) {
+  const auto* input = node.as<Input>();
+  return input && input->open_batch;
+}
+
+// Of the node of a network whose batch is open or not.
+std::string check_batch(const Node& node, bool is_open) {
+  if (const auto* output = node.as<Output>(); output && output->open_batch != is_open)
+    return is_open ? "an input leaves the batch open, so open_batch must be true"
+                   : "open_batch is true, but no input leaves the batch open";
+  if (node.is<Input>() && is_open && node.type.shape[0] != 1)
+    return fmt::format("its batch must be 1 where an input leaves the batch open, not {}",
+                       node.type.shape[0]);
+  return {};
+}
+
 }  // namespace
 
 Diagnostics verify(std::span<const Node> nodes) {
   Diagnostics problems;
   std::set<std::pair<size_t, std::string_view>> names;  // (kind of op, name)
+  const bool is_open = std::any_of(nodes.begin(), nodes.end(), leaves_batch_open);
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& node = nodes[i];
     if (std::string problem = check_node(nodes, i); !problem.empty())
       problems.error(node.where, fmt::format("{}: {}", describe(node, i), problem));
     if (!node.is<Input>() && !node.is<Weight>() && !node.is<Output>()) continue;
+    if (std::string problem = check_batch(node, is_open); !problem.empty())
+      problems.error(node.where, fmt::format("{}: {}", describe(node, i), problem));
     if (node.name.empty()) problems.error(node.where, fmt::format("{}: it needs a name", describe(node, i)));
     if (!names.insert({node.op.index(), node.name}).second)
       problems.error(node.where, fmt::format("{}: its name is taken", describe(node, i)));

@@ -23,6 +23,7 @@ json tensors_json(std::span<const TensorInfo> tensors) {
                     {"dtype", kDtypes[tensor.dtype]},
                     {"layout", kLayouts[tensor.layout]},
                     {"shape", std::vector<int64_t>(tensor.shape.begin(), tensor.shape.end())},
+                    {"open_batch", tensor.open_batch},
                     {"bytes", tensor.bytes}});
   return list;
 }

@@ -18,25 +18,33 @@ namespace cardinal::driver {
 
 namespace {
 
-Result<std::vector<std::byte>> read_input(const TensorInfo& tensor, const std::string& path) {
+// Adapts `images` to the file where the batch is open.
+Result<std::vector<std::byte>> read_input(const TensorInfo& tensor, const std::string& path,
+                                          int64_t& images) {
   Result<NpyArray> array = read_npy(path);
   if (!array) return array.take_error();
-  TensorType expected{buffer_dtype(tensor), buffer_shape(tensor)};
-  if (array->type != expected)
-    return Diagnostics(fmt::format("{} has {}, input {} takes {} ({})", path, to_string(array->type),
-                                   tensor.name, to_string(expected), buffer_axes(tensor)));
+  const Shape& shape = array->type.shape;
+  const int64_t held = tensor.open_batch && shape.rank() > 0 ? std::max<int64_t>(shape[0], 1) : 1;
+  TensorType expected{buffer_dtype(tensor), buffer_shape(tensor, held)};
+  if (array->type != expected) {
+    std::string any = tensor.open_batch ? ", N of any number" : "";
+    return Diagnostics(fmt::format("{} has {}, input {} takes {} ({}{})", path, to_string(array->type),
+                                   tensor.name, to_string(expected), buffer_axes(tensor), any));
+  }
+  if (tensor.open_batch) images = held;
   return std::move(array->bytes);
 }
 
 // NumPy has no bf16, so those outputs are widened.
 Status write_output(const TensorInfo& tensor, const std::string& path, std::span<const std::byte> bytes) {
   DType dtype = buffer_dtype(tensor);
+  const Shape shape = buffer_shape(tensor, static_cast<int64_t>(bytes.size() / tensor.bytes));
   std::vector<float> wide;
   if (dtype == DType::bf16) {
-    wide = to_floats({{dtype, buffer_shape(tensor)}, bytes});
+    wide = to_floats({{dtype, shape}, bytes});
     bytes = std::as_bytes(std::span(wide));
   }
-  std::string header = npy_header(dtype == DType::f16 ? "<f2" : "<f4", buffer_shape(tensor));
+  std::string header = npy_header(dtype == DType::f16 ? "<f2" : "<f4", shape);
   const std::string_view pieces[] = {header, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}};
   Expected<void> written = write_file(path, pieces);
   return written ? ok() : Diagnostics(written.error().message());
@@ -71,12 +79,14 @@ int run(const RunArgs& args) {
   std::vector<std::vector<std::byte>> inputs, outputs;
   std::vector<InputBuffer> in_buffers;
   std::vector<OutputBuffer> out_buffers;
+  int64_t images = 1;
   for (size_t i = 0; i < in_files->size(); ++i) {
-    Result<std::vector<std::byte>> bytes = read_input(model->inputs()[i], (*in_files)[i]);
+    Result<std::vector<std::byte>> bytes = read_input(model->inputs()[i], (*in_files)[i], images);
     if (!bytes) return fail(bytes.error());
     inputs.push_back(*std::move(bytes));
   }
-  for (const TensorInfo& tensor : model->outputs()) outputs.emplace_back(tensor.bytes);
+  for (const TensorInfo& tensor : model->outputs())
+    outputs.emplace_back(tensor.bytes * (tensor.open_batch ? static_cast<size_t>(images) : 1));
   for (auto& bytes : inputs) in_buffers.emplace_back(std::span<const std::byte>(bytes));
   for (auto& bytes : outputs) out_buffers.emplace_back(std::span<std::byte>(bytes));
 

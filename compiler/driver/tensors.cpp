@@ -9,8 +9,10 @@
 
 namespace cardinal::driver {
 
-Shape buffer_shape(const TensorInfo& tensor) {
-  Shape s(tensor.shape);
+Shape buffer_shape(const TensorInfo& tensor, int64_t images) {
+  std::vector<int64_t> dims(tensor.shape.begin(), tensor.shape.end());
+  if (tensor.open_batch) dims[0] = images;
+  const Shape s{std::span<const int64_t>(dims)};
   if (s.rank() != 4 || tensor.layout == CARDINAL_NCHW) return s;
   if (tensor.layout == CARDINAL_NHWC) return {s.n(), s.h(), s.w(), s.c()};
   return {s.n(), ceil_div(s.c(), kChannelBlock), s.h(), s.w(), kChannelBlock};

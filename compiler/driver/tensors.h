@@ -14,8 +14,8 @@
 namespace cardinal::driver {
 
 // The buffer's dimensions in memory order: what a .npy file of it has. n h w c for nhwc, n c/16 h w 16 for
-// nchw16c.
-Shape buffer_shape(const TensorInfo& tensor);
+// nchw16c. `images` is how many there are where the batch is open.
+Shape buffer_shape(const TensorInfo& tensor, int64_t images = 1);
 std::string buffer_axes(const TensorInfo& tensor);  // "n, h, w, c"
 DType buffer_dtype(const TensorInfo& tensor);
 

@@ -172,6 +172,12 @@ std::optional<size_t> Converter::features(const OnnxNode& node, const TensorRef&
 
 namespace {
 
+// Exporters leave the first dimension open by a name, or by 0 or -1.
+bool is_open_batch(const std::variant<int64_t, std::string>& dim) {
+  const auto* size = std::get_if<int64_t>(&dim);
+  return !size || *size < 1;
+}
+
 // What the weight's name has after the layer's: "weight", or nothing where it is called as the layer is.
 // Imported networks follow the default convention.
 std::string suffix_of(const Parameter& parameter) {
@@ -273,7 +279,7 @@ bool Converter::add_input(const OnnxInput& input, const std::vector<int64_t>* gi
   std::vector<int64_t> dims;
   for (size_t i = 0; i < input.dims.size(); ++i) {
     const auto* size = std::get_if<int64_t>(&input.dims[i]);
-    bool is_open = !size || (i == 0 && *size < 1);
+    bool is_open = i == 0 ? is_open_batch(input.dims[0]) : !size;
     if (given && given->size() == input.dims.size()) {
       if (!is_open && *size != (*given)[i])
         return fail(fmt::format("--shape gives dimension {} as {}, but in the model it is {}", i, (*given)[i],
@@ -297,7 +303,8 @@ bool Converter::add_input(const OnnxInput& input, const std::vector<int64_t>* gi
   if (dims.size() < 2) shape.insert(shape.begin(), 2 - dims.size(), 1);
   if (std::string problem = shape_problem(Shape(shape)); !problem.empty()) return fail("its " + problem);
 
-  Layer layer{Input{DType::f32, Shape(shape), is_nhwc ? Layout::nhwc : Layout::nchw}, {}};
+  const bool open_batch = !given && !input.dims.empty() && is_open_batch(input.dims[0]);
+  Layer layer{Input{DType::f32, Shape(shape), is_nhwc ? Layout::nhwc : Layout::nchw, open_batch}, {}};
   layer.type = {DType::f32, Shape(shape)};
   layer.name = boundary_name(input.name, "input");
   View view = View::whole(layer.type.shape);

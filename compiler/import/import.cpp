@@ -21,7 +21,9 @@ namespace {
 std::string input_text(const Layer& layer) {
   const auto& input = std::get<Input>(layer.op);
   std::string layout = input.layout == Layout::nhwc ? " layout=nhwc" : "";
-  return fmt::format("input {}: f32[{}]{}\n", layer.name, fmt::join(input.shape.dims(), ", "), layout);
+  std::string dims = fmt::format("{}", fmt::join(input.shape.dims(), ", "));
+  if (input.open_batch) dims.replace(0, 1, "N");  // for the 1 of one image
+  return fmt::format("input {}: f32[{}]{}\n", layer.name, dims, layout);
 }
 
 std::string write_source(const Network& network, const BlockProgram& program) {

@@ -101,7 +101,9 @@ class Elaborator {
   void poison_assigned(const ast::If& chain);
   void make_outputs(const ast::Return& ret);
   Value make_input(const ast::InputStmt& input);
+  bool is_open(const ast::Expr& dimension);
   std::optional<int64_t> dimension(const ast::Expr& expr);
+  void check_open_batch();
   // Of a tensor of that rank; the convention's if none is written.
   std::optional<Layout> layout(const ast::ExprPtr& expr, int rank);
   Variable* find_variable(std::string_view name);
@@ -212,6 +214,7 @@ class Elaborator {
   const Convention* convention_ = &conventions().front();
   Graph graph_;
   std::map<NodeId, Likely> assumed_;  // nodes that stand for results of erroneous calls
+  bool open_batch_ = false;           // of an input so far
   Frame* frame_ = nullptr;
   std::map<const ast::Let*, std::optional<Value>> constants_;  // empty while being evaluated
   Places layers_;                                              // scope paths taken

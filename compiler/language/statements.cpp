@@ -186,7 +186,21 @@ std::optional<Layout> Elaborator::layout(const ast::ExprPtr& expr, int rank) {
   return std::nullopt;
 }
 
+// One image at a time is computed, so nothing else may belong to several.
+void Elaborator::check_open_batch() {
+  if (!open_batch_) return;
+  for (NodeId id : graph_.inputs()) {
+    const Node& input = graph_[id];
+    if (input.type.shape[0] == 1) continue;
+    fail(input.where,
+         fmt::format("the batch of another input is open, so that of '{}' must be N too, or 1 if all "
+                     "images share it; it is {}",
+                     input.name, input.type.shape[0]));
+  }
+}
+
 void Elaborator::make_outputs(const ast::Return& ret) {
+  check_open_batch();
   bool nameless = false;
   for (const ast::Return::Item& item : ret.items) {
     Value value = evaluate(*item.value);
@@ -207,7 +221,7 @@ void Elaborator::make_outputs(const ast::Return& ret) {
            fmt::format("a network returns tensors, not {}", with_article(type_name(value))));
       continue;
     }
-    auto added = graph_.try_add(OpAttrs(Output{*layout}), {tensor->id}, name, where);
+    auto added = graph_.try_add(OpAttrs(Output{*layout, open_batch_}), {tensor->id}, name, where);
     if (const auto* error = std::get_if<OpError>(&added)) fail(where, error->message);
   }
   frame_->result = Value{};
@@ -249,8 +263,13 @@ Value Elaborator::make_input(const ast::InputStmt& input) {
   const Layout layout =
       this->layout(input.layout, static_cast<int>(input.dims.size())).value_or(Layout::nchw);
   std::vector<int64_t> dims;
+  const bool open_batch = !input.dims.empty() && is_open(*input.dims[0]);
   for (const auto& expr : input.dims) {
-    if (std::optional<int64_t> dim = dimension(*expr)) dims.push_back(*dim);
+    if (expr == input.dims[0] && open_batch) {
+      dims.push_back(1);
+    } else if (std::optional<int64_t> dim = dimension(*expr)) {
+      dims.push_back(*dim);
+    }
   }
   if (dims.size() != input.dims.size()) return {};
   if (dims.size() != 4 && dims.size() != 2)
@@ -261,16 +280,22 @@ Value Elaborator::make_input(const ast::InputStmt& input) {
   if (std::string problem = shape_problem(shape); !problem.empty())
     return fail(input.name.where, std::move(problem));
   if (!claim(ports_, "input", input.name.text, input.name.where)) return {};
-  auto added = graph_.try_add(OpAttrs(Input{dtype.value_or(DType::f32), shape, layout}), {}, input.name.text,
-                              input.name.where);
+  OpAttrs op = Input{dtype.value_or(DType::f32), shape, layout, open_batch};
+  auto added = graph_.try_add(std::move(op), {}, input.name.text, input.name.where);
+  open_batch_ |= open_batch;
   if (const auto* error = std::get_if<OpError>(&added)) return fail(input.name.where, error->message);
   return {TensorValue{std::get<NodeId>(added)}};
 }
 
+// Whether a dimension is written as N, unless that is a parameter or another name of the source's own.
+bool Elaborator::is_open(const ast::Expr& dimension) {
+  const auto* name = dimension.as<ast::NameRef>();
+  return name && name->name == "N" && !find_variable("N") && !file_scope().names.contains("N");
+}
+
 std::optional<int64_t> Elaborator::dimension(const ast::Expr& expr) {
-  const auto* name = expr.as<ast::NameRef>();
-  if (name && name->name == "N" && !find_variable("N") && !file_scope().names.contains("N")) {
-    fail(expr.where, "an open batch dimension is not supported yet; write a number, such as 1");
+  if (is_open(expr)) {
+    fail(expr.where, "N leaves the batch open, so it can only be the first dimension; write a number here");
     return 1;
   }
   Value value = evaluate(expr);

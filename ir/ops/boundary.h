@@ -6,7 +6,7 @@
 namespace cardinal {
 
 // A tensor the caller passes in. The node's name is the input's name; `layout` is the order of the caller's
-// buffer.
+// buffer. With an open batch the caller passes any number of images, and the graph says what becomes of one.
 struct Input {
   static constexpr std::string_view name = "input";
   static constexpr std::string_view summary = "a network input";
@@ -15,8 +15,10 @@ struct Input {
   DType dtype = DType::f32;
   Shape shape;
   Layout layout = Layout::nchw;
-  static constexpr auto fields = std::tuple{
-      required("dtype", &Input::dtype), required("shape", &Input::shape), optional("layout", &Input::layout)};
+  bool open_batch = false;
+  static constexpr auto fields =
+      std::tuple{required("dtype", &Input::dtype), required("shape", &Input::shape),
+                 optional("layout", &Input::layout), optional("open_batch", &Input::open_batch)};
 
   Inferred infer(std::span<const TensorType> operands) const;
 };
@@ -45,7 +47,9 @@ struct Output {
   static constexpr Arity tensors{1, 1};
   static constexpr bool internal_op = true;
   Layout layout = Layout::nchw;
-  static constexpr auto fields = std::tuple{optional("layout", &Output::layout)};
+  bool open_batch = false;  // exactly if an input has it
+  static constexpr auto fields =
+      std::tuple{optional("layout", &Output::layout), optional("open_batch", &Output::open_batch)};
 
   Inferred infer(std::span<const TensorType> operands) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const { out.data = operands[0]->data; }

@@ -24,7 +24,8 @@ std::vector<TensorInfo> describe_tensors(const cardinal_tensor* tensors, uint32_
                      .layout = static_cast<cardinal_layout>(tensor.layout),
                      .shape = std::span(tensor.dims, static_cast<size_t>(tensor.rank)),
                      .elements = count_elements(tensor),
-                     .bytes = tensor.bytes});
+                     .bytes = tensor.bytes,
+                     .open_batch = tensor.open_batch != 0});
   }
   return infos;
 }
@@ -142,7 +143,10 @@ const cardinal_model& Model::raw() const { return *state_->raw; }
 
 std::string describe(const TensorInfo& tensor) {
   std::string text = std::string(tensor.name) + ": " + runtime::dtype_name(tensor.dtype) + "[";
-  for (size_t i = 0; i < tensor.shape.size(); ++i) text += (i ? ", " : "") + std::to_string(tensor.shape[i]);
+  for (size_t i = 0; i < tensor.shape.size(); ++i) {
+    text += i ? ", " : "";
+    text += i == 0 && tensor.open_batch ? "N" : std::to_string(tensor.shape[i]);
+  }
   text += "]";
   if (tensor.shape.size() == 4) text += std::string(" ") + runtime::layout_name(tensor.layout);
   return text;

@@ -23,6 +23,15 @@ struct Session::State {
     const cardinal_frame frame = {in, out, model.weights(), workspace.data()};
     model.raw().run(&frame, executor.parallel_for ? &executor : nullptr);
   }
+
+  // Moves the bound pointers from one image to the next.
+  void advance() noexcept {
+    const auto step = [](const TensorInfo& tensor) { return tensor.open_batch ? tensor.bytes : 0; };
+    for (size_t i = 0; i < inputs.size(); ++i)
+      inputs[i] = static_cast<const std::byte*>(inputs[i]) + step(model.inputs()[i]);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      outputs[i] = static_cast<std::byte*>(outputs[i]) + step(model.outputs()[i]);
+  }
 };
 
 namespace {
@@ -41,12 +50,14 @@ std::string find_misfit(const TensorInfo& tensor, const Buffer& buffer) {
     return "elements of " + std::to_string(element_bytes) + " bytes are needed, the buffer has elements of " +
            std::to_string(buffer.element_bytes);
   }
-  if (buffer.bytes != tensor.bytes) {
-    if (!buffer.element_bytes) {
-      return std::to_string(tensor.bytes) + " bytes are needed, the buffer has " +
-             std::to_string(buffer.bytes);
-    }
-    return std::to_string(tensor.elements) + " elements are needed, the buffer has " +
+  const bool fits =
+      tensor.open_batch ? buffer.bytes && buffer.bytes % tensor.bytes == 0 : buffer.bytes == tensor.bytes;
+  if (!fits) {
+    const char* needed =
+        tensor.open_batch ? " for each image are needed, the buffer has " : " are needed, the buffer has ";
+    if (!buffer.element_bytes)
+      return std::to_string(tensor.bytes) + " bytes" + needed + std::to_string(buffer.bytes);
+    return std::to_string(tensor.elements) + " elements" + needed +
            std::to_string(buffer.bytes / buffer.element_bytes);
   }
   if (!buffer.data) return "the buffer is null";
@@ -56,10 +67,11 @@ std::string find_misfit(const TensorInfo& tensor, const Buffer& buffer) {
   return "";
 }
 
-// Puts each buffer's pointer where its tensor is in the model's order. `kind` is "input" or "output".
+// Puts each buffer's pointer where its tensor is in the model's order. `kind` is "input" or "output";
+// `images` is how many the buffers of tensors with an open batch hold, 0 as long as none was seen.
 template <class Buffer, class Pointer>
 Expected<void> bind(const char* kind, std::span<const TensorInfo> tensors, std::span<const Buffer> buffers,
-                    std::vector<Pointer>& pointers) {
+                    std::vector<Pointer>& pointers, size_t& images) {
   if (buffers.size() != tensors.size()) {
     return Error("the network has " + std::to_string(tensors.size()) + " " + kind + "s (" +
                  list_names(tensors) + "), " + std::to_string(buffers.size()) + " were given");
@@ -81,6 +93,14 @@ Expected<void> bind(const char* kind, std::span<const TensorInfo> tensors, std::
     if (pointers[at]) return refuse(" was given twice");
     const std::string misfit = find_misfit(tensors[at], buffers[i]);
     if (!misfit.empty()) return refuse(": " + misfit);
+    if (tensors[at].open_batch) {
+      const size_t held = buffers[i].bytes / tensors[at].bytes;
+      if (images && held != images) {
+        return refuse(": the buffer is of " + std::to_string(held) + " images, the others of " +
+                      std::to_string(images));
+      }
+      images = held;
+    }
     pointers[at] = buffers[i].data;
   }
   return {};
@@ -93,7 +113,11 @@ bool overlap(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
 
 // Two inputs may share memory, since neither is written.
 template <class Inputs, class Outputs>
-Expected<void> check_aliasing(const Model& model, const Inputs& inputs, const Outputs& outputs) {
+Expected<void> check_aliasing(const Model& model, const Inputs& inputs, const Outputs& outputs,
+                              size_t images) {
+  const auto bytes = [&](const TensorInfo& tensor) {
+    return tensor.open_batch ? images * tensor.bytes : tensor.bytes;
+  };
   const auto message = [](const TensorInfo& output, const char* kind, const TensorInfo& other) {
     return Error("the buffer of output " + describe(output) + " overlaps that of " + kind + " " +
                  describe(other) + "; give each its own");
@@ -102,11 +126,12 @@ Expected<void> check_aliasing(const Model& model, const Inputs& inputs, const Ou
     const TensorInfo& output = model.outputs()[i];
     for (size_t j = 0; j < inputs.size(); ++j) {
       const TensorInfo& input = model.inputs()[j];
-      if (overlap(outputs[i], output.bytes, inputs[j], input.bytes)) return message(output, "input", input);
+      if (overlap(outputs[i], bytes(output), inputs[j], bytes(input))) return message(output, "input", input);
     }
     for (size_t j = 0; j < i; ++j) {
       const TensorInfo& other = model.outputs()[j];
-      if (overlap(outputs[i], output.bytes, outputs[j], other.bytes)) return message(output, "output", other);
+      if (overlap(outputs[i], bytes(output), outputs[j], bytes(other)))
+        return message(output, "output", other);
     }
   }
   return {};
@@ -142,10 +167,17 @@ Expected<void> Session::run(std::span<const InputBuffer> inputs, std::span<const
   if (state_->running.exchange(true, std::memory_order_acquire)) {
     return Error("this session is running on another thread; give each thread a session of its own");
   }
-  Expected<void> done = bind("input", model().inputs(), inputs, state_->inputs);
-  if (done) done = bind("output", model().outputs(), outputs, state_->outputs);
-  if (done) done = check_aliasing(model(), state_->inputs, state_->outputs);
-  if (done) state_->run(state_->inputs.data(), state_->outputs.data());
+  size_t images = 0;
+  Expected<void> done = bind("input", model().inputs(), inputs, state_->inputs, images);
+  if (done) done = bind("output", model().outputs(), outputs, state_->outputs, images);
+  if (done) done = check_aliasing(model(), state_->inputs, state_->outputs, images);
+  if (done) {
+    state_->run(state_->inputs.data(), state_->outputs.data());
+    for (size_t image = 1; image < images; ++image) {
+      state_->advance();
+      state_->run(state_->inputs.data(), state_->outputs.data());
+    }
+  }
   state_->running.store(false, std::memory_order_release);
   return done;
 }

@@ -16,6 +16,7 @@ std::string find_malformed_tensor(const cardinal_tensor& tensor) {
     return name + "has rank " + std::to_string(tensor.rank);
   const uint64_t elements = count_elements(tensor);
   if (elements == 0) return name + "has no valid shape and layout";
+  if (tensor.open_batch && tensor.dims[0] != 1) return name + "has an open batch and N other than 1";
   const uint64_t expected = elements * element_bytes(tensor.dtype);
   if (tensor.bytes != expected) {
     return name + "has " + std::to_string(tensor.bytes) + " bytes, its shape needs " +

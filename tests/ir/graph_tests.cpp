@@ -158,6 +158,15 @@ TEST_CASE("the verifier finds what breaks an invariant", "[graph]") {
     CHECK(only_problem(nodes) ==
           "node 5 (relu): its type is f32[1, 8, 5, 6] but the shape rule infers f32[1, 8, 5, 5]");
   }
+  SECTION("open batch") {
+    nodes[0].op = Input{DType::f32, nodes[0].type.shape, Layout::nchw, true};
+    CHECK(only_problem(nodes) ==
+          "node 6 (output y): an input leaves the batch open, so open_batch must be true");
+    nodes[6].op = Output{Layout::nchw, true};
+    CHECK(verify(nodes).empty());
+    nodes[0].op = Input{DType::f32, nodes[0].type.shape};
+    CHECK(only_problem(nodes) == "node 6 (output y): open_batch is true, but no input leaves the batch open");
+  }
   SECTION("operand order") {
     nodes[2].operands[0] = NodeId(5);
     CHECK(only_problem(nodes) == "node 2 (conv conv): operand 5 does not precede it");

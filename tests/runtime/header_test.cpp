@@ -76,7 +76,7 @@ int run_from_c(const float* x, float* y, void* workspace) {
 extern "C" int run_from_c(const float* x, float* y, void* workspace);
 static_assert(fake::inputs::x::shape.size() == 4 && fake::inputs::x::shape[3] == 4);
 static_assert(fake::inputs::x::layout == CARDINAL_NCHW && fake::outputs::y::dtype == CARDINAL_F32);
-static_assert(fake::outputs::y::bytes == 96 && fake::abi_version == 1 && fake::parameter_count == 25);
+static_assert(fake::outputs::y::bytes == 96 && fake::abi_version == 2 && fake::parameter_count == 25);
 static_assert(noexcept(fake::run(nullptr, nullptr, nullptr)));
 int main() {
   float x[fake::inputs::x::elements], y[fake::outputs::y::elements], z[fake::outputs::y::elements];
@@ -108,6 +108,32 @@ TEST_CASE("a network whose weights are in a file is given them by the caller") {
   write_text(directory.file("outside.h"), header);
   run(directory,
       CXX_COMPILER " -std=c++17 -fsyntax-only -x c++" + kWarnings + kInclude + directory.file("outside.h"));
+}
+
+TEST_CASE("with an open batch a header's run takes the number of images") {
+  cardinal_model model = fake_cardinal_model;
+  cardinal_tensor input = model.inputs[0], output = model.outputs[0];
+  input.open_batch = output.open_batch = 1;
+  model.inputs = &input;
+  model.outputs = &output;
+  const ScratchDirectory directory;
+  write_text(directory.file("fake.h"), cardinal::generate_header(model));
+  CHECK_THAT(read_text(directory.file("fake.h")), Contains("input   x: f32[N, 2, 3, 4] nchw"));
+  write_text(directory.file("user.cpp"), R"(
+#include <cstdio>
+#include "fake.h"
+int main() {
+  float x[2 * fake::inputs::x::elements], y[2 * fake::outputs::y::elements];
+  alignas(fake::workspace_alignment) unsigned char workspace[fake::workspace_bytes];
+  for (int i = 0; i < 48; ++i) x[i] = static_cast<float>(i);
+  fake::run(2, x, y, workspace);
+  std::printf("%g %g\n", y[3], y[24 + 3]);
+}
+)");
+  run(directory, CXX_COMPILER " -std=c++17" + kWarnings + kInclude + directory.file("user.cpp") +
+                     " " SOURCE_ROOT "/tests/runtime/fake_network.cpp -o " + directory.file("user"));
+  // 3 * 4 + 20 * 21 + 100, and with 24 more everywhere 27 * 4 + 44 * 21 + 100
+  CHECK(run(directory, directory.file("user")) == "532 1132\n");
 }
 
 TEST_CASE("names that C++ cannot spell are changed") {

@@ -119,6 +119,40 @@ TEST_CASE("an output may not overlap anything, inputs may be shared") {
   CHECK(v.sum == std::vector<float>{2, 4, 6, 8});
 }
 
+TEST_CASE("with an open batch the buffers say how many images there are") {
+  static cardinal_tensor input = fake_cardinal_model.inputs[0], output = fake_cardinal_model.outputs[0];
+  input.open_batch = output.open_batch = 1;
+  cardinal_model raw = fake_cardinal_model;
+  raw.inputs = &input;
+  raw.outputs = &output;
+  const Model model = Model::from(raw).value();
+  CHECK(describe(model.inputs()[0]) == "x: f32[N, 2, 3, 4] nchw");
+  Session session = Session::create(model).value();
+  constexpr size_t kImages = 3;
+  std::vector<float> x(kImages * kFakeElements), y(x.size());
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7);
+  session.run(x, y).value();
+  for (size_t image = 0; image < kImages; ++image) {
+    const auto of_image = [&](const std::vector<float>& v) {
+      return std::vector<float>(v.begin() + image * kFakeElements, v.begin() + (image + 1) * kFakeElements);
+    };
+    CHECK(of_image(y) == fake_result(of_image(x)));
+  }
+  CHECK_THAT(
+      why(session.run(std::span(x).first(30), y)),
+      Contains("input x: f32[N, 2, 3, 4] nchw: 24 elements for each image are needed, the buffer has 30"));
+  CHECK_THAT(why(session.run(std::span(x).first(0), y)), Contains("the buffer has 0"));
+  CHECK_THAT(why(session.run(std::span(x).first(48), y)),
+             Contains("output y: f32[N, 24]: the buffer is of 3 images, the others of 2"));
+  CHECK_THAT(why(session.run(x, std::span(x).subspan(48))), Contains("the others of 3"));
+  std::vector<float> both(100);
+  CHECK_THAT(why(session.run(std::span(both).first(48), std::span(both).subspan(40, 48))),
+             Contains("overlaps"));
+  input.dims[0] = 2;
+  input.bytes *= 2;
+  CHECK_THAT(Model::from(raw).error().message(), Contains("has an open batch and N other than 1"));
+}
+
 TEST_CASE("a session runs again after an error, when moved, and without checks") {
   const Model model = Model::from(fake_cardinal_model).value();
   Session first = Session::create(model).value();

@@ -374,6 +374,44 @@ TEST_CASE("run") {
   refused("--input x.npy --output ./tiny.so", "tiny.so is both read and written");
 }
 
+TEST_CASE("an open batch takes any number of images") {
+  Workshop shop;
+  shop.write("open.nn", R"(network open {
+  input image: f32[N, 3, 6, 6]
+  input mean: f32[1, 3, 1, 1]
+  return image - mean |> conv1: conv(8, kernel=3) |> bn1: batch_norm |> relu |> flatten |> fc: linear(5)
+}
+)");
+  CHECK(shop.cardinal("verify open.nn --weights random:1").code == 0);
+  REQUIRE(shop.cardinal("compile open.nn --weights random:1").code == 0);
+  Outcome info = shop.cardinal("info open.so");
+  CHECK(has(info.out, "image: f32[N, 3, 6, 6] nchw"));
+  CHECK(has(info.out, "mean: f32[1, 3, 1, 1] nchw"));
+  CHECK(has(info.out, "output: f32[N, 5]"));
+  CHECK(has(shop.read("open.h"), "std::size_t images"));
+
+  shop.write_npy("mean.npy", {1, 3, 1, 1}, 0.25f);
+  shop.write_npy("one.npy", {1, 3, 6, 6}, 0.5f);
+  shop.write_npy("three.npy", {3, 3, 6, 6}, 0.5f);
+  const std::string run = "run open.so --input mean=mean.npy --input image=";
+  REQUIRE(shop.cardinal(run + "one.npy --output y1.npy").code == 0);
+  REQUIRE(shop.cardinal(run + "three.npy --output y3.npy").code == 0);
+  cardinal::Result<cardinal::NpyArray> one = cardinal::read_npy(shop.path("y1.npy"));
+  cardinal::Result<cardinal::NpyArray> three = cardinal::read_npy(shop.path("y3.npy"));
+  REQUIRE(one);
+  REQUIRE(three);
+  CHECK(three->type.shape == cardinal::Shape{3, 5});
+  for (size_t image = 0; image < 3; ++image) {
+    auto begin = three->bytes.begin() + static_cast<ptrdiff_t>(image * one->bytes.size());
+    CHECK(std::equal(one->bytes.begin(), one->bytes.end(), begin));
+  }
+  shop.write_npy("wide.npy", {3, 3, 6, 7}, 0.5f);
+  Outcome wide = shop.cardinal(run + "wide.npy --output w.npy");
+  CHECK(wide.code == 1);
+  CHECK(has(wide.err,
+            "wide.npy has f32[3, 3, 6, 7], input image takes f32[3, 3, 6, 6] (n, c, h, w, N of any number)"));
+}
+
 TEST_CASE("bench") {
   Workshop shop;
   REQUIRE(shop.cardinal("compile tiny.nn --weights random:1").code == 0);

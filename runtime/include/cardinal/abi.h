@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 1u
+#define CARDINAL_ABI_VERSION 2u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
@@ -49,7 +49,7 @@ struct cardinal_tensor {
   int32_t dtype;  /* cardinal_dtype */
   int32_t layout; /* cardinal_layout */
   int32_t rank;
-  int32_t reserved;
+  int32_t open_batch; /* 1: the caller chooses N, and dims and bytes are those of one image, N = 1; see run */
   int64_t dims[CARDINAL_MAX_RANK]; /* N, C, H, W or N, C whatever the layout; unused entries are 0 */
   uint64_t bytes;
 };
@@ -104,7 +104,9 @@ struct cardinal_model {
   uint64_t weights_hash;    /* cardinal_hash of the packed weights */
   uint64_t parameter_count; /* of the source network, batch-norm statistics included */
   uint64_t flops;           /* sum over steps */
-  /* All steps in order. executor may be NULL: everything on the calling thread. */
+  /* All steps in order. executor may be NULL: everything on the calling thread. Where the batch is open it
+   * computes one image: call it for each, with the pointers of tensors that have open_batch advanced by their
+   * bytes. */
   void (*run)(const struct cardinal_frame* frame, const struct cardinal_executor* executor) CARDINAL_NOEXCEPT;
 };
 

@@ -21,9 +21,12 @@ struct TensorInfo {
   std::span<const int64_t> shape;          // N, C, H, W or N, C, whatever the layout
   size_t elements = 0;                     // in the buffer, padding of a blocked layout included
   size_t bytes = 0;                        // of the buffer
+  // The caller chooses N in each run: shape, elements and bytes are those of one image, and buffers hold any
+  // number.
+  bool open_batch = false;
 };
 
-// "x: f32[1, 3, 224, 224] nchw"
+// "x: f32[1, 3, 224, 224] nchw"; "x: f32[N, 3, 224, 224] nchw" with an open batch
 std::string describe(const TensorInfo& tensor);
 
 struct LoadOptions {

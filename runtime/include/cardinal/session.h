@@ -60,7 +60,8 @@ class Session {
 
   const Model& model() const;
 
-  // For networks with one f32 input and one f32 output. Sizes are in elements and must be exact.
+  // For networks with one f32 input and one f32 output. Sizes must be those of the tensors; with an open
+  // batch, that many times as many as there are images, one after another.
   Expected<void> run(std::span<const float> input, std::span<float> output);
 
   // Any network:
@@ -70,7 +71,8 @@ class Session {
   // Every input and output must be given once. Buffers are aligned to their element and do not overlap.
   Expected<void> run(std::span<const InputBuffer> inputs, std::span<const OutputBuffer> outputs);
 
-  // No checks at all: one pointer per tensor in the model's order; abi.h states what they must satisfy.
+  // No checks at all: one pointer per tensor in the model's order; abi.h states what they must satisfy. One
+  // image where the batch is open.
   void run_raw(const void* const* inputs, void* const* outputs) noexcept;
 
  private:
