@@ -113,6 +113,9 @@ def others():
     yield function("avg_pool(3, stride=2, padding=[0, 1, 1, 0], count_include_pad=false)", image,
                    lambda m, x: F.avg_pool2d(F.pad(x, (1, 0, 0, 1)), 3, 2)
                    / F.avg_pool2d(F.pad(torch.ones_like(x), (1, 0, 0, 1)), 3, 2))
+    yield function("avg_pool([3, 2], stride=[2, 1], padding=[1, 2], dilation=[2, 3])", image,
+                   lambda m, x: F.conv2d(x, torch.full((20, 1, 3, 2), 1 / 6, dtype=x.dtype), stride=(2, 1),
+                                         padding=(1, 2), dilation=(2, 3), groups=20))
     yield function("pad([1, 2, 3, 0])", image, lambda m, x: F.pad(x, (2, 0, 1, 3)))
     yield function("pad([1, -2, -3, 4], value=-1.5)", image, lambda m, x: F.pad(x, (-2, 4, 1, -3), value=-1.5))
     yield function("pad([1, 0, 0, 1]) |> a: conv(24, kernel=3, stride=2, padding=1)", image,

@@ -103,6 +103,7 @@ class Generator {
     window.padding.bottom = chance(0.7) ? window.padding.top : pick(0, window.kernel.h / 2);
     window.padding.right = chance(0.7) ? window.padding.left : pick(0, window.kernel.w / 2);
     if (chance(0.3)) window.padding = {Padding::Mode::same_upper};
+    window.dilation = chance(0.8) ? Pair{1, 1} : Pair{pick(1, 2), pick(1, 3)};
     window.ceil_mode = chance(0.3);
     if (chance(0.5)) {
       MaxPool pool;
