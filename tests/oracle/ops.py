@@ -293,11 +293,14 @@ def group_norms():
                    n=nn.BatchNorm2d(24, affine=False))
     yield function("op: layer_norm(scale=false, shift=false)", [2, 21, 7, 9], lambda m, x: over_channels(m.op, x),
                    op=nn.LayerNorm(21, elementwise_affine=False))
-    # Efficient channel attention.
+    # Efficient channel attention, and a layer that is used twice.
     for count, kernel in ((37, 3), (128, 5), (16, 9)):
         yield function(f"x * (x |> global_avg_pool |> op: channel_conv({kernel}) |> sigmoid)", [2, count, 5, 6],
                        lambda m, x: x * m.op(x.mean((2, 3))[:, None])[:, 0, :, None, None].sigmoid(),
                        op=nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False))
+    yield function("x |> a: conv(21, kernel=3) |> n: batch_norm |> relu |> reuse a: conv(21, kernel=3) |> relu |> reuse n: batch_norm",
+                   [2, 21, 7, 9], lambda m, x: m.n(F.relu(m.a(F.relu(m.n(m.a(x)))))),
+                   a=nn.Conv2d(21, 21, 3, padding=1, bias=False), n=nn.BatchNorm2d(21))
 
 
 def scaled(case, count):
