@@ -27,8 +27,10 @@ constexpr std::array kActivations{
 static_assert(kActivations.size() == static_cast<size_t>(Activation::Kind::affine) + 1);
 constexpr std::array<std::string_view, kRoles> kRoleNames{"kernel", "bias",     "scale", "shift",
                                                           "mean",   "variance", "slope"};
-constexpr std::array<std::string_view, 3> kStoredOrderNames{"as_written", "hwio", "io"};
+constexpr std::array<std::string_view, 4> kStoredOrderNames{"as_written", "hwio", "io", "wio"};
 constexpr std::array<std::string_view, 2> kFlattenOrderNames{"chw", "hwc"};
+constexpr std::array<std::string_view, 3> kResizeModeNames{"nearest", "bilinear", "bilinear_corners"};
+constexpr std::array<std::string_view, 2> kDepthOrderNames{"crd", "dcr"};
 
 bool is_identifier(std::string_view text) {
   auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
@@ -135,6 +137,13 @@ std::string quoted(std::string_view text) {
   }
   return out + '"';
 }
+
+AxisRange resolve(const AxisRange& range, int64_t size) {
+  return {range.begin < 0 ? range.begin + size : range.begin, range.end <= 0 ? range.end + size : range.end,
+          range.step};
+}
+
+int64_t length(const AxisRange& resolved) { return ceil_div(resolved.end - resolved.begin, resolved.step); }
 
 std::string_view to_string(Activation::Kind kind) { return kActivations[static_cast<size_t>(kind)].name; }
 
@@ -257,6 +266,42 @@ std::string from_attr(const AttrValue& value, Padding& out) {
   return {};
 }
 
+std::string from_attr(const AttrValue& value, AxisRange& out) {
+  std::vector<int64_t> ints;
+  if (!as_ints(value, ints) || (ints.size() != 2 && ints.size() != 3))
+    return expected("[begin, end] or [begin, end, step]", value);
+  out = {ints[0], ints[1], ints.size() == 3 ? ints[2] : 1};
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Sides& out) {
+  Pair pair;
+  if (!from_attr(value, pair).empty()) return expected("an integer or [before, after]", value);
+  out = {pair.h, pair.w};
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, Factors& out) {
+  double both = 0, w = 0;
+  const AttrValue::List* list = as_list(value);
+  if (!list && from_attr(value, both).empty())
+    out = {both, both};
+  else if (list && list->size() == 2 && from_attr((*list)[0], both).empty() &&
+           from_attr((*list)[1], w).empty())
+    out = {both, w};
+  else
+    return expected("a number or [h, w]", value);
+  return {};
+}
+
+std::string from_attr(const AttrValue& value, ResizeMode& out) {
+  return from_word(value, kResizeModeNames, "nearest, bilinear or bilinear_corners", out);
+}
+
+std::string from_attr(const AttrValue& value, DepthOrder& out) {
+  return from_word(value, kDepthOrderNames, "crd or dcr", out);
+}
+
 std::string from_attr(const AttrValue& value, Shape& out) {
   std::vector<int64_t> ints;
   if (!as_ints(value, ints)) return expected("a list of integers", value);
@@ -287,7 +332,7 @@ std::string from_attr(const AttrValue& value, Role& out) {
 }
 
 std::string from_attr(const AttrValue& value, StoredOrder& out) {
-  return from_word(value, kStoredOrderNames, "as_written, hwio or io", out);
+  return from_word(value, kStoredOrderNames, "as_written, hwio, io or wio", out);
 }
 
 std::string from_attr(const AttrValue& value, FlattenOrder& out) {
@@ -321,6 +366,22 @@ AttrValue to_attr(const Padding& padding) {
     return to_attr(Pair{padding.top, padding.left});
   return int_list(std::array{padding.top, padding.left, padding.bottom, padding.right});
 }
+
+AttrValue to_attr(const AxisRange& range) {
+  if (range.step == 1) return int_list(std::array{range.begin, range.end});
+  return int_list(std::array{range.begin, range.end, range.step});
+}
+
+AttrValue to_attr(const Sides& sides) { return to_attr(Pair{sides.before, sides.after}); }
+
+AttrValue to_attr(const Factors& factors) {
+  if (factors.h == factors.w) return {factors.h};
+  return {AttrValue::List{{factors.h}, {factors.w}}};
+}
+
+AttrValue to_attr(ResizeMode mode) { return {std::string(kResizeModeNames[static_cast<size_t>(mode)])}; }
+
+AttrValue to_attr(DepthOrder order) { return {std::string(kDepthOrderNames[static_cast<size_t>(order)])}; }
 
 AttrValue to_attr(const Shape& shape) { return int_list(shape.dims()); }
 AttrValue to_attr(DType dtype) { return {std::string(to_string(dtype))}; }

@@ -39,6 +39,28 @@ struct Padding {
   bool operator==(const Padding&) const = default;
 };
 
+// Of an axis of `size`: begin, begin + step, ... up to, without, end. Below 0, and as an end at 0, they count
+// from the size. Written [begin, end] or [begin, end, step].
+struct AxisRange {
+  int64_t begin = 0, end = 0, step = 1;
+  bool operator==(const AxisRange&) const = default;
+};
+// With both ends counted from 0.
+AxisRange resolve(const AxisRange&, int64_t size);
+int64_t length(const AxisRange& resolved);
+
+// Before and after an axis; one int means both.
+struct Sides {
+  int64_t before = 0, after = 0;
+  bool operator==(const Sides&) const = default;
+};
+
+// Of a height and a width; one number means both.
+struct Factors {
+  double h = 0, w = 0;
+  bool operator==(const Factors&) const = default;
+};
+
 struct Activation {
   enum class Kind : uint8_t {
     relu,
@@ -91,11 +113,20 @@ enum class Role : uint8_t { kernel, bias, scale, shift, mean, variance, slope };
 inline constexpr size_t kRoles = 7;
 
 // The order of a weight's elements in its file: that of its dimensions, or with the output channels last, of
-// a kernel [OC, IC, KH, KW] as [KH, KW, IC, OC] (hwio), of a linear layer's [OC, IC] as [IC, OC] (io).
-enum class StoredOrder : uint8_t { as_written, hwio, io };
+// a kernel [OC, IC, KH, KW] as [KH, KW, IC, OC] (hwio), [OC, IC, KW] as [KW, IC, OC] (wio), of a linear
+// layer's [OC, IC] as [IC, OC] (io).
+enum class StoredOrder : uint8_t { as_written, hwio, io, wio };
 
 // Which of an image's dimensions vary slowest to fastest when it becomes a vector.
 enum class FlattenOrder : uint8_t { chw, hwc };
+
+// What lies between the pixels of an image; bilinear_corners has the centres of the corner pixels stay where
+// they are.
+enum class ResizeMode : uint8_t { nearest, bilinear, bilinear_corners };
+
+// Where a pixel of a block stands among the channels: within those of its channel (crd), or with all channels
+// of that pixel (dcr). The names are ONNX's.
+enum class DepthOrder : uint8_t { crd, dcr };
 
 // Conversions. Each returns "" and sets `out`, or says what was expected ("expected an integer or [h, w], got
 // true").
@@ -105,6 +136,11 @@ std::string from_attr(const AttrValue&, bool& out);
 std::string from_attr(const AttrValue&, std::string& out);
 std::string from_attr(const AttrValue&, Pair& out);
 std::string from_attr(const AttrValue&, Padding& out);
+std::string from_attr(const AttrValue&, AxisRange& out);
+std::string from_attr(const AttrValue&, Sides& out);
+std::string from_attr(const AttrValue&, Factors& out);
+std::string from_attr(const AttrValue&, ResizeMode& out);
+std::string from_attr(const AttrValue&, DepthOrder& out);
 std::string from_attr(const AttrValue&, Shape& out);
 std::string from_attr(const AttrValue&, DType& out);
 std::string from_attr(const AttrValue&, Layout& out);
@@ -118,6 +154,11 @@ AttrValue to_attr(bool);
 AttrValue to_attr(const std::string&);
 AttrValue to_attr(const Pair&);
 AttrValue to_attr(const Padding&);
+AttrValue to_attr(const AxisRange&);
+AttrValue to_attr(const Sides&);
+AttrValue to_attr(const Factors&);
+AttrValue to_attr(ResizeMode);
+AttrValue to_attr(DepthOrder);
 AttrValue to_attr(const Shape&);
 AttrValue to_attr(DType);
 AttrValue to_attr(Layout);
@@ -152,6 +193,26 @@ constexpr std::string_view attr_type_name<Pair>() {
 template <>
 constexpr std::string_view attr_type_name<Padding>() {
   return "same, same_upper, int, [h, w] or [t, l, b, r]";
+}
+template <>
+constexpr std::string_view attr_type_name<AxisRange>() {
+  return "[begin, end] or [begin, end, step]";
+}
+template <>
+constexpr std::string_view attr_type_name<Sides>() {
+  return "int or [before, after]";
+}
+template <>
+constexpr std::string_view attr_type_name<Factors>() {
+  return "float or [h, w]";
+}
+template <>
+constexpr std::string_view attr_type_name<ResizeMode>() {
+  return "nearest, bilinear or bilinear_corners";
+}
+template <>
+constexpr std::string_view attr_type_name<DepthOrder>() {
+  return "crd or dcr";
 }
 template <>
 constexpr std::string_view attr_type_name<Shape>() {

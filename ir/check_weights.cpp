@@ -153,17 +153,55 @@ std::string naming_advice(const Graph& graph, const WeightStore& store) {
       fmt::join(theirs, " or "), theirs[0]);
 }
 
-}  // namespace
+// Whether the whole of `text` is as the pattern says.
+bool matches(std::string_view pattern, std::string_view text) {
+  size_t at = 0, in_text = 0;
+  size_t after_star = std::string_view::npos, star_text = 0;  // where to go on when a star takes more
+  while (in_text < text.size()) {
+    if (at < pattern.size() && pattern[at] == '*') {
+      after_star = ++at;
+      star_text = in_text;
+    } else if (at < pattern.size() && (pattern[at] == '?' || pattern[at] == text[in_text])) {
+      ++at, ++in_text;
+    } else if (after_star != std::string_view::npos) {
+      at = after_star;
+      in_text = ++star_text;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', at) == std::string_view::npos;
+}
 
-Status check_weights(const Graph& graph, const WeightStore& store) {
-  std::vector<std::string> stored = store.names();
-  std::sort(stored.begin(), stored.end());
+bool matches_any(std::span<const std::string> patterns, std::string_view name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return matches(pattern, name); });
+}
+
+// In order; PyTorch's counters are not worth a word.
+std::vector<std::string> surplus_names(const Graph& graph, const WeightStore& store) {
+  std::vector<std::string> names = store.names();
+  std::sort(names.begin(), names.end());
   std::unordered_set<std::string_view> wanted;
   for (NodeId id : graph.weights()) wanted.insert(graph[id].name);
+  std::erase_if(names, [&](const std::string& name) {
+    return wanted.count(name) || name.ends_with("num_batches_tracked");
+  });
+  return names;
+}
 
-  std::vector<std::string> extra, missing_names;
-  for (const std::string& name : stored)
-    if (!wanted.count(name) && !name.ends_with("num_batches_tracked")) extra.push_back(name);
+}  // namespace
+
+std::vector<std::string> ignored_weights(const Graph& graph, const WeightStore& store,
+                                         std::span<const std::string> patterns) {
+  std::vector<std::string> names = surplus_names(graph, store);
+  std::erase_if(names, [&](const std::string& name) { return !matches_any(patterns, name); });
+  return names;
+}
+
+Status check_weights(const Graph& graph, const WeightStore& store, std::span<const std::string> ignored) {
+  std::vector<std::string> extra = surplus_names(graph, store), missing_names;
+  std::erase_if(extra, [&](const std::string& name) { return matches_any(ignored, name); });
 
   Problems missing, unusable, misshapen, values, surplus;
   for (NodeId id : graph.weights()) {
@@ -180,6 +218,8 @@ Status check_weights(const Graph& graph, const WeightStore& store) {
     }
   }
   missing.advice = naming_advice(graph, store);
+  if (missing.count == 0)
+    surplus.advice = "to leave some of them out on purpose, name them: --ignore-weights 'head.*'";
   for (const std::string& name : extra)
     surplus.add({}, name + (surplus.count < kListed ? like(name, missing_names, "that is missing") : ""));
 

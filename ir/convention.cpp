@@ -22,6 +22,8 @@ constexpr Convention kConventions[] = {
      .count_include_pad = true,
      .batch_norm_eps = 1e-5,
      .layer_norm_eps = 1e-5,
+     .instance_norm_weights = false,
+     .depth_order = DepthOrder::crd,
      .leaky_relu_slope = 0.01,
      .approximate_gelu = false},
     {.name = "mxnet",
@@ -39,6 +41,8 @@ constexpr Convention kConventions[] = {
      .count_include_pad = true,
      .batch_norm_eps = 1e-5,
      .layer_norm_eps = 1e-5,
+     .instance_norm_weights = true,
+     .depth_order = DepthOrder::dcr,
      .leaky_relu_slope = 0.01,
      .approximate_gelu = false},
     {.name = "keras",
@@ -56,6 +60,8 @@ constexpr Convention kConventions[] = {
      .count_include_pad = false,
      .batch_norm_eps = 1e-3,
      .layer_norm_eps = 1e-3,
+     .instance_norm_weights = true,
+     .depth_order = DepthOrder::dcr,
      .leaky_relu_slope = 0.3,
      .approximate_gelu = false},
     {.name = "flax",
@@ -73,6 +79,8 @@ constexpr Convention kConventions[] = {
      .count_include_pad = true,
      .batch_norm_eps = 1e-5,
      .layer_norm_eps = 1e-6,
+     .instance_norm_weights = true,
+     .depth_order = DepthOrder::dcr,
      .leaky_relu_slope = 0.01,
      .approximate_gelu = true},
 };
@@ -110,7 +118,7 @@ std::optional<std::string> layer_of_weight(const Convention& convention, std::st
 
 StoredOrder stored_order(const Convention& convention, Role role, const Shape& shape) {
   if (role != Role::kernel || !convention.output_channels_last) return StoredOrder::as_written;
-  return shape.rank() == 2 ? StoredOrder::io : StoredOrder::hwio;
+  return shape.rank() == 2 ? StoredOrder::io : shape.rank() == 3 ? StoredOrder::wio : StoredOrder::hwio;
 }
 
 Weight weight_of(const Convention& convention, const Parameter& parameter) {
@@ -120,6 +128,13 @@ Weight weight_of(const Convention& convention, const Parameter& parameter) {
 void set_defaults(const Convention& convention, OpAttrs& op) {
   if (auto* norm = std::get_if<BatchNorm>(&op)) norm->eps = convention.batch_norm_eps;
   if (auto* norm = std::get_if<LayerNorm>(&op)) norm->eps = convention.layer_norm_eps;
+  if (auto* norm = std::get_if<GroupNorm>(&op)) norm->eps = convention.layer_norm_eps;
+  if (auto* norm = std::get_if<InstanceNorm>(&op)) {
+    norm->eps = convention.layer_norm_eps;
+    norm->scale = norm->shift = convention.instance_norm_weights;
+  }
+  if (auto* depth = std::get_if<SpaceToDepth>(&op)) depth->order = convention.depth_order;
+  if (auto* depth = std::get_if<DepthToSpace>(&op)) depth->order = convention.depth_order;
   if (auto* relu = std::get_if<LeakyRelu>(&op)) relu->negative_slope = convention.leaky_relu_slope;
   if (auto* gelu = std::get_if<Gelu>(&op)) gelu->approximate = convention.approximate_gelu;
   if (auto* pool = std::get_if<AvgPool>(&op)) pool->count_include_pad = convention.count_include_pad;

@@ -27,7 +27,9 @@ struct Convention {
   Padding::Mode same;  // what `padding=same` says
   bool count_include_pad;
   double batch_norm_eps;
-  double layer_norm_eps;
+  double layer_norm_eps;       // group_norm's and instance_norm's too
+  bool instance_norm_weights;  // whether it has scale and shift
+  DepthOrder depth_order;      // of space_to_depth and depth_to_space
   double leaky_relu_slope;
   bool approximate_gelu;
 };

@@ -78,7 +78,7 @@ Inferred infer_node(std::span<const Node> earlier, const OpAttrs& op, std::span<
 }
 
 bool infer_constant(std::span<const Node> earlier, const OpAttrs& op, std::span<const NodeId> operands) {
-  if (std::holds_alternative<Weight>(op)) return true;
+  if (std::holds_alternative<Weight>(op) || std::holds_alternative<Fill>(op)) return true;
   if (std::holds_alternative<Output>(op) || operands.empty()) return false;
   return std::all_of(operands.begin(), operands.end(),
                      [&](NodeId id) { return earlier[index(id)].is_constant; });

@@ -27,7 +27,9 @@ concept IsActivation = requires(const Op& op) {
   { op.activation() } -> std::same_as<Activation>;
 };
 template <class Op>
-concept MovesChannels = requires(const Op& op) { op.sources(int64_t{1}); };
+concept MovesChannels = requires(const Op& op, const Shape& x) {
+  { op.gathering(x) } -> std::same_as<Gathering>;
+};
 
 template <class Op>
 constexpr bool is_internal_op() {
@@ -255,11 +257,11 @@ std::optional<Activation> activation_of(const OpAttrs& op) {
       op);
 }
 
-std::vector<ChannelSource> channel_sources(const OpAttrs& op, const TensorType& x) {
+std::optional<Gathering> gathering_of(const OpAttrs& op, const TensorType& x) {
   return std::visit(
-      [&]<class Op>(const Op& attrs) -> std::vector<ChannelSource> {
+      [&]<class Op>(const Op& attrs) -> std::optional<Gathering> {
         if constexpr (MovesChannels<Op>)
-          return attrs.sources(x.shape.c());
+          return attrs.gathering(x.shape);
         else
           return {};
       },

@@ -11,22 +11,25 @@
 #include "ir/ops/channels.h"
 #include "ir/ops/conv.h"
 #include "ir/ops/elementwise.h"
+#include "ir/ops/group_norm.h"
 #include "ir/ops/linear.h"
 #include "ir/ops/norm.h"
 #include "ir/ops/pad.h"
 #include "ir/ops/pool.h"
+#include "ir/ops/resize.h"
 #include "ir/ops/shape_ops.h"
 #include "ir/ops/training.h"
 
 namespace cardinal {
 
-using OpAttrs = std::variant<Input, Weight, Output,                                         //
-                             Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
+using OpAttrs = std::variant<Input, Weight, Output,                                               //
+                             Fill, Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
                              Relu, Relu6, LeakyRelu, Clip, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu,
                              Elu, Selu, Celu, Softplus, Softsign, Mish, Affine, Prelu, Add, Mul, Pad, MaxPool,
                              AvgPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool, Concat,
-                             Slice, ChannelShuffle, Shift, Flatten, Softmax, LogSoftmax, Dropout,
-                             StochasticDepth, LayerNorm, LocalResponseNorm, ChannelScale>;
+                             Slice, ChannelShuffle, Shift, SpaceToDepth, DepthToSpace, Resize, Flatten,
+                             Softmax, LogSoftmax, Dropout, StochasticDepth, LayerNorm, GroupNorm,
+                             InstanceNorm, LocalResponseNorm, ChannelScale, ChannelConv>;
 
 struct FieldInfo {
   std::string_view name;
@@ -72,8 +75,8 @@ void evaluate(const OpAttrs&, std::span<const Tensor* const> operands, Tensor& o
 double flops(const OpAttrs&, std::span<const TensorType> operands, const TensorType& out);
 
 std::optional<Activation> activation_of(const OpAttrs&);  // if the op is an activation
-// If the op only moves channels: where each channel of the result comes from; else empty.
-std::vector<ChannelSource> channel_sources(const OpAttrs&, const TensorType& x);
+// If the op only moves channels, or parts of them: where each comes from.
+std::optional<Gathering> gathering_of(const OpAttrs&, const TensorType& x);
 const Epilogue* epilogue_of(const OpAttrs&);  // if the op can carry an epilogue
 Epilogue* epilogue_of(OpAttrs&);
 

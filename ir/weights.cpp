@@ -59,6 +59,8 @@ Shape shape_in_file(const Weight& weight) {
       return {s[2], s[3], s[1], s[0]};
     case StoredOrder::io:
       return {s[1], s[0]};
+    case StoredOrder::wio:
+      return {s[2], s[1], s[0]};
   }
   return s;
 }

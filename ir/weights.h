@@ -45,8 +45,13 @@ class WeightStore {
 // Every weight of `graph` must be there with a shape that serves it and finite values, variances not
 // negative; everything wrong is reported at once, missing and extra names with the closest match, names and
 // shapes of another convention with that. Extra tensors named `*.num_batches_tracked` are ignored (PyTorch
-// saves them; inference does not read them).
-Status check_weights(const Graph&, const WeightStore&);
+// saves them; inference does not read them), and those whose names match a pattern of `ignored`.
+Status check_weights(const Graph&, const WeightStore&, std::span<const std::string> ignored = {});
+
+// The tensors that the network does not have and that match a pattern; `*` stands for any characters, `?` for
+// one.
+std::vector<std::string> ignored_weights(const Graph&, const WeightStore&,
+                                         std::span<const std::string> patterns);
 
 // Weights drawn from a seed: a pure function of (seed, name, shape, role), so that they do not depend on the
 // order of layers. Kernels are He-normal, so that activations neither vanish nor explode; statistics are

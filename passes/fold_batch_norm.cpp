@@ -4,8 +4,8 @@
 //   after:  %w' = fold_scale(@gamma, @var, @w)   %b' = fold_shift(@gamma, @beta, @mean, @var [, @b])
 //           %y = conv(%x, %w', %b') {bias=true}
 //
-// Needs: the layer has no other user and no epilogue yet. The new weights are constant expressions, evaluated
-// when the weights are packed.
+// Needs: the layer has no other user and no epilogue yet; complete norms. The new weights are constant
+// expressions, evaluated when the weights are packed.
 #include "passes/passes.h"
 
 namespace cardinal {
@@ -42,7 +42,7 @@ NodeId fold_into(Rebuilder& r, NodeId norm_id, Layer layer) {
 Graph fold_batch_norm(const Graph& graph) {
   std::vector<uint32_t> uses = graph.use_counts();
   Graph folded = rebuild(graph, [&](Rebuilder& r, NodeId id) {
-    if (r.old[id].is<BatchNorm>()) {
+    if (const auto* norm = r.old[id].as<BatchNorm>(); norm && norm->complete()) {
       if (const Conv* conv = foldable<Conv>(r, id, uses)) return fold_into(r, id, *conv);
       if (const Linear* linear = foldable<Linear>(r, id, uses)) return fold_into(r, id, *linear);
     }

@@ -50,8 +50,8 @@ std::optional<OpAttrs> with_padding(const Graph& graph, const Node& reader, cons
 
 bool adds_zeros(const Node& node) {
   const Pad* pad = node.as<Pad>();
-  return pad && pad->value == 0 && pad->padding.top >= 0 && pad->padding.left >= 0 &&
-         pad->padding.bottom >= 0 && pad->padding.right >= 0;
+  return pad && pad->value == 0 && pad->channels == Sides{} && pad->padding.top >= 0 &&
+         pad->padding.left >= 0 && pad->padding.bottom >= 0 && pad->padding.right >= 0;
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 //   after:  %s = fold_scale(@gamma, @var)   %t = fold_shift(@gamma, @beta, @mean, @var)
 //           %y = channel_affine(%x, %s, %t)
 //
-// Needs: fold_batch_norm has had its chance. No batch_norm is left.
+// Needs: fold_batch_norm has had its chance; complete norms. No batch_norm is left.
 #include "passes/passes.h"
 
 namespace cardinal {
@@ -14,7 +14,7 @@ Graph lower_batch_norm(const Graph& graph) {
   return rebuild(graph, [](Rebuilder& r, NodeId id) {
     const Node& node = r.old[id];
     const auto* norm = node.as<BatchNorm>();
-    if (!norm) return r.copy(id);
+    if (!norm || !norm->complete()) return r.copy(id);
     std::vector<NodeId> operands = r.mapped_operands(id);
     NodeId scale =
         r.result.add(FoldScale{norm->eps}, {operands[1], operands[4]}, node.name + ".scale", node.where);

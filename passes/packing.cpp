@@ -40,6 +40,7 @@ int64_t panels_floats(const ConvKernel& kernel) {
 int64_t packed_floats(const Step& step, Packing packing) {
   const int64_t blocks = step.output.blocks();
   if (packing == Packing::channel_vector) return blocks * kChannelBlock;
+  if (packing == Packing::taps) return round_up(std::get<ChannelConvKernel>(step.kernel).size, kChannelBlock);
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   const ConvShape& s = kernel.shape;
   if (packing != Packing::conv_lanes) return panels_floats(kernel);
@@ -91,8 +92,9 @@ void pack_lanes(const ConvKernel& kernel, const Tensor& weight, std::span<float>
 }
 
 void pack(const Step& step, Packing packing, const Tensor& constant, std::span<float> out) {
-  if (packing == Packing::channel_vector) {
-    if (constant.data.size() == 1) std::fill(out.begin(), out.end(), static_cast<float>(constant.data[0]));
+  if (packing == Packing::channel_vector || packing == Packing::taps) {
+    if (packing == Packing::channel_vector && constant.data.size() == 1)
+      std::fill(out.begin(), out.end(), static_cast<float>(constant.data[0]));
     std::transform(constant.data.begin(), constant.data.end(), out.begin(),
                    [](double x) { return static_cast<float>(x); });
     return;
@@ -115,7 +117,7 @@ void pack(const Step& step, Packing packing, const Tensor& constant, std::span<f
 using PackingKey = std::tuple<NodeId, Packing, int, int64_t, std::vector<int64_t>, int64_t>;
 
 PackingKey packing_key(const Step& step, const PackedWeight& weight) {
-  if (weight.packing == Packing::channel_vector)
+  if (weight.packing == Packing::channel_vector || weight.packing == Packing::taps)
     return {weight.constant, weight.packing, 0, weight.floats, {}, 1};
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   return {weight.constant,      weight.packing,     kernel.panel,

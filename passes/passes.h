@@ -9,6 +9,7 @@ namespace cardinal {
 Graph remove_dead_nodes(const Graph&);
 Graph regular_pools(const Graph&);
 Graph simplify(const Graph&);
+Graph complete_norms(const Graph&);
 Graph fold_padding(const Graph&);
 Graph fold_batch_norm(const Graph&);
 Graph lower_batch_norm(const Graph&);

@@ -119,7 +119,9 @@ class Placer {
     const Node& node = graph_[id];
     if (node.operands.empty()) return false;
     const Node& operand = graph_[node.operands[0]];
-    const std::optional<int64_t> first = range_start(channel_sources(node.op, operand.type));
+    const std::optional<Gathering> gathering = gathering_of(node.op, operand.type);
+    const std::optional<int64_t> first =
+        gathering ? range_start(*gathering, operand.type.shape, node.type.shape) : std::nullopt;
     if (!first) return false;
     const Location& whole = at(node.operands[0]);
     const std::optional<View> view = readable_range(whole.view, *first, node.type.shape);

@@ -53,6 +53,7 @@ enum class Packing : uint8_t {
   conv_lanes,      // see ConvKernel, algorithm lanes
   winograd_f2,     // conv_panels of a 3x3 kernel transformed for tiles of 2x2 outputs; see winograd.h
   winograd_f4,     // the same for tiles of 4x4 outputs
+  taps,            // the values as they are, zero up to a whole vector
 };
 struct PackedWeight {
   NodeId constant{};  // the constant node it is made of
@@ -173,10 +174,17 @@ struct ReorderKernel {
   // Units: channels of the input, times n.
 };
 
-// Result channel c is the channel of the input that sources[c] says, possibly shifted. Both views have vector
-// channels. Units: (block * n + image) * h + row.
+// Channels, or parts of them, put together anew. Both views have vector channels. Units: (block * n + image)
+// * oh + row.
 struct GatherKernel {
-  std::vector<ChannelSource> sources;
+  Gathering gathering;
+};
+
+// Rows and columns between those of the image. Both views have vector channels. Units: (block * n + image) *
+// oh
+// + row.
+struct ResizeKernel {
+  ResizeTaps taps;
 };
 
 // Pooling over adaptive_bin's bins. Both views have vector channels. Units: (block * n + image) * oh + row.
@@ -201,6 +209,23 @@ struct LayerNormKernel {
   double eps = 0;
 };
 
+// The mean and the variance of each channel's image: the output is [N, C, 1, 2]. Both views have vector
+// channels. Units: block * n + image.
+struct MomentsKernel {};
+
+// What a group norm multiplies each channel by and adds to it, [N, C, 1, 2], from the channels' moments. Both
+// views are in blocks. weights[0] scale, weights[1] shift. Units: image * groups + group.
+struct GroupFactorsKernel {
+  int64_t groups = 1;
+  double eps = 0;
+};
+
+// See ChannelConv. Both views have vector channels; the input's last block is whole. weights[0] the taps.
+// Units: (block * n + image) * h + row.
+struct ChannelConvKernel {
+  int64_t size = 1;
+};
+
 // See LocalResponseNorm. Both views have vector channels; the input's last block is whole. Units: (block * n
 // + image) * h + row.
 struct ResponseNormKernel {
@@ -210,7 +235,8 @@ struct ResponseNormKernel {
 
 using Kernel =
     std::variant<ConvKernel, WinogradKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                 AdaptivePoolKernel, PadKernel, SoftmaxKernel, LayerNormKernel, ResponseNormKernel>;
+                 ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel, LayerNormKernel, MomentsKernel,
+                 GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 

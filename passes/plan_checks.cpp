@@ -21,6 +21,11 @@ void check_node(const Graph& graph, NodeId id, Diagnostics& errors) {
   const auto fail = [&](std::string message) {
     errors.error(node.where, called + ": " + std::move(message));
   };
+  const auto* layer_norm = node.as<LayerNorm>();
+  const auto* group_norm = node.as<GroupNorm>();
+  if (node.is<InstanceNorm>() || (layer_norm && !layer_norm->complete()) ||
+      (group_norm && !group_norm->complete()))
+    fail(fmt::format("an incomplete {} is left; run the pass complete_norms first", op_info(node.op).name));
   if (node.is<BatchNorm>()) fail("a batch_norm is left; run the pass lower_batch_norm first");
   const WeightOperands weights = weight_operands(node);
   for (size_t i = 0; i < node.operands.size(); ++i) {

@@ -149,6 +149,10 @@ std::string kernel_name(const Kernel& kernel) {
   return std::visit(
       Overloaded{[](const ReorderKernel&) { return std::string("reorder"); },
                  [](const GatherKernel&) { return std::string("gather"); },
+                 [](const ResizeKernel&) { return std::string("resize"); },
+                 [](const MomentsKernel&) { return std::string("moments"); },
+                 [](const GroupFactorsKernel&) { return std::string("group_factors"); },
+                 [](const ChannelConvKernel&) { return std::string("channel_conv"); },
                  [](const AdaptivePoolKernel& k) {
                    return std::string(k.max ? "adaptive_max_pool" : "adaptive_avg_pool");
                  },

@@ -81,11 +81,16 @@ class Planner {
     if (n.is<AdaptiveAvgPool>() || n.is<AdaptiveMaxPool>())
       return lower_rows(id, AdaptivePoolKernel{n.is<AdaptiveMaxPool>()});
     if (n.is<GlobalMaxPool>()) return lower_rows(id, AdaptivePoolKernel{true});
-    if (const Pad* pad = n.as<Pad>())
+    if (const Pad* pad = n.as<Pad>(); pad && pad->channels == Sides{})
       return lower_rows(id, PadKernel{pad->padding.top, pad->padding.left, pad->value});
     if (!n.operands.empty())
-      if (auto sources = channel_sources(n.op, node(n.operands[0]).type); !sources.empty())
-        return lower_gather(id, std::move(sources));
+      if (auto gathering = gathering_of(n.op, node(n.operands[0]).type))
+        return lower_gather(id, *std::move(gathering));
+    if (const auto* depth = n.as<DepthToSpace>()) return lower_depth_to_space(id, *depth);
+    if (const auto* resize = n.as<Resize>())
+      return lower_rows(id, ResizeKernel{resize_taps(*resize, node(n.operands[0]).type.shape, n.type.shape)});
+    if (const auto* norm = n.as<GroupNorm>()) return lower_group_norm(id, *norm);
+    if (const auto* conv = n.as<ChannelConv>()) return lower_channel_conv(id, *conv);
     if (n.is<Softmax>() || n.is<LogSoftmax>()) return lower_pixels(id, SoftmaxKernel{n.is<LogSoftmax>()});
     if (const LayerNorm* norm = n.as<LayerNorm>()) return lower_pixels(id, LayerNormKernel{norm->eps});
     if (const LocalResponseNorm* norm = n.as<LocalResponseNorm>())
@@ -396,12 +401,80 @@ class Planner {
   }
 
   // A range of channels that can be read where it is needs a copy only if the result has to be elsewhere.
-  void lower_gather(NodeId id, std::vector<ChannelSource> sources) {
+  void lower_gather(NodeId id, Gathering gathering) {
     const Location& x = at(node(id).operands[0]);
-    if (const std::optional<int64_t> first = range_start(sources))
+    if (const std::optional<int64_t> first = range_start(gathering, x.view.shape, node(id).type.shape))
       if (std::optional<View> part = readable_range(x.view, *first, node(id).type.shape))
         return copy_unless_there({x.buffer, *part}, at(id), id, step_name(id));
-    lower_rows(id, GatherKernel{std::move(sources)});
+    lower_rows(id, GatherKernel{std::move(gathering)});
+  }
+
+  // A step for each pixel of a block, which writes every factor-th pixel of the result.
+  void lower_depth_to_space(NodeId id, const DepthToSpace& depth) {
+    const Node& n = node(id);
+    const Shape& x = node(n.operands[0]).type.shape;
+    for (int64_t row = 0; row < depth.factor; ++row)
+      for (int64_t column = 0; column < depth.factor; ++column) {
+        DraftStep draft = new_step(id, GatherKernel{depth.gathering_at(x, row, column)});
+        read(draft, n.operands[0], Access::vector_channels);
+        View& out = draft.step.output;
+        out.offset += row * out.stride_h + column * out.stride_w;
+        out.shape = {x.n(), n.type.shape.c(), x.h(), x.w()};
+        out.stride_h *= depth.factor;
+        out.stride_w *= depth.factor;
+        draft.step.units = out.blocks() * x.n() * x.h();
+        draft.step.bytes /= depth.factor * depth.factor;
+        finish_step(std::move(draft));
+      }
+  }
+
+  // ---- group norms: each channel's moments, what they make of the weights, and x multiplied and added to
+
+  void lower_group_norm(NodeId id, const GroupNorm& norm) {
+    const NodeId x = node(id).operands[0];
+    const Shape& shape = node(id).type.shape;
+    const View pairs = make_view(Space::workspace, 0, 0, {shape.n(), shape.c(), 1, 2}, Layout::nchw16c);
+    const Location moments = new_value(pairs), factors = new_value(pairs);
+
+    DraftStep first = new_step(id, MomentsKernel{});
+    read(first, x, Access::vector_channels);
+    write_intermediate(first, moments, ".moments");
+    first.step.units = pairs.blocks() * shape.n();
+    first.step.flops *= 2.0 / 3;
+    first.step.bytes /= 2;
+    finish_step(std::move(first));
+
+    DraftStep second = new_step(id, GroupFactorsKernel{norm.groups, norm.eps});
+    read(second, moments);
+    read_channel_constants(second, id);
+    write_intermediate(second, factors, ".factors");
+    second.step.units = shape.n() * norm.groups;
+    second.step.flops = 0;
+    second.step.bytes = 4 * 2 * pairs.shape.elements();
+    finish_step(std::move(second));
+
+    DraftStep last =
+        new_step(id, PointwiseKernel{PointwiseKernel::Base::mul, {{EpilogueStep::Kind::add, {}}}});
+    read(last, x, Access::vector_channels);
+    for (int64_t w : {0, 1}) {
+      Location factor = factors;
+      factor.view.offset += w * pairs.stride_w;
+      factor.view.shape = {shape.n(), shape.c(), 1, 1};
+      factor.view.stride_h = factor.view.stride_w = 0;
+      read(last, factor);
+    }
+    last.step.units = pairs.blocks() * shape.n() * shape.h();
+    last.step.flops /= 3;
+    finish_step(std::move(last));
+  }
+
+  void lower_channel_conv(NodeId id, const ChannelConv& conv) {
+    const Shape& shape = node(id).type.shape;
+    DraftStep draft = new_step(id, ChannelConvKernel{conv.kernel});
+    read(draft, node(id).operands[0], Access::whole_blocks);
+    draft.step.weights.push_back({node(id).operands[1], Packing::taps});
+    draft.step.units = ceil_div(shape.c(), kChannelBlock) * shape.n() * shape.h();
+    finish_step(std::move(draft));
   }
 
   // add, mul, prelu, channel_affine, channel_scale and activations.

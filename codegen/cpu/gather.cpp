@@ -1,8 +1,9 @@
-// Copies of channels, possibly shifted within the image, 16 result channels at a time.
+// Copies of channels, or of parts of their images, 16 result channels at a time.
 //
 // A block of the result is put together from pieces: each is a block of the operand at one shift, of which
 // some lanes go to some lanes of the result. Blocks whose pieces look alike run the same code; which blocks
-// of the operand they read is a table. A pixel outside the image is read from a block of zeros.
+// of the operand they read is a table. A pixel outside the image is read from a block of the value that is
+// there.
 #include <algorithm>
 #include <array>
 
@@ -17,7 +18,6 @@ struct Piece {
   int load_lanes = kChannelBlock;
   std::array<int, kChannelBlock>
       from{};  // lane of the piece for each lane of the result; -1: another piece's
-  bool is_shifted() const { return dh != 0 || dw != 0; }
   bool operator==(const Piece&) const = default;
 };
 
@@ -47,7 +47,8 @@ GatherClass pieces_of(const Step& step, const GatherKernel& kernel, int64_t bloc
   const int64_t first = block * kChannelBlock;
   const int64_t lanes = std::min(kChannelBlock, step.output.shape.c() - first);
   for (int64_t lane = 0; lane < lanes; ++lane) {
-    const ChannelSource& source = kernel.sources[static_cast<size_t>(first + lane)];
+    const ChannelSource& source = kernel.gathering.sources[static_cast<size_t>(first + lane)];
+    if (source.channel == kNoChannel) continue;
     const int64_t source_block = source.channel / kChannelBlock;
     size_t i = 0;
     while (i < result.pieces.size() && (source_blocks[i] != source_block ||
@@ -81,29 +82,44 @@ Gather make_gather(const Step& step, const GatherKernel& kernel) {
   return gather;
 }
 
-// A block of zeros in read-only data.
-llvm::Value* zero_block(Emitter& e) {
-  auto* zeros = new llvm::GlobalVariable(e.module, e.block, true, llvm::GlobalValue::PrivateLinkage,
-                                         llvm::ConstantAggregateZero::get(e.block), "zeros");
-  zeros->setAlignment(llvm::Align(kChannelBlock * sizeof(float)));
-  zeros->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
-  return zeros;
+// A block of one value in read-only data.
+llvm::Value* constant_block(Emitter& e, double value) {
+  auto* block =
+      new llvm::GlobalVariable(e.module, e.block, true, llvm::GlobalValue::PrivateLinkage,
+                               llvm::ConstantVector::getSplat(llvm::ElementCount::getFixed(kChannelBlock),
+                                                              llvm::ConstantFP::get(e.f32, value)),
+                               "fill");
+  block->setAlignment(llvm::Align(kChannelBlock * sizeof(float)));
+  block->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
+  return block;
 }
+
+// An axis of the image along which one piece is read.
+struct PieceAxis {
+  int64_t shift = 0, step = 1, input = 1, output = 1;  // extents
+  bool leaves() const { return shift < 0 || (output - 1) * step + shift >= input; }
+  llvm::Value* position(Emitter& e, llvm::Value* i) const { return e.add(e.mul(i, step), shift); }
+  // Unsigned: what lies before the image is beyond its end.
+  llvm::Value* inside(Emitter& e, llvm::Value* position) const {
+    return leaves() ? e.builder.CreateICmpULT(position, e.integer(input)) : e.builder.getTrue();
+  }
+};
 
 // What one piece reads along a row of the result.
 struct PieceRow {
   const Piece& piece;
-  llvm::Value* address = nullptr;  // of the pixel that belongs to the row's first
-  llvm::Value* inside = nullptr;   // whether the image has the row
+  PieceAxis columns;
+  llvm::Value* address = nullptr;  // of the row's first pixel in the image
+  llvm::Value* inside = nullptr;   // whether the image has the row; null if it has all rows and columns
 };
 
 llvm::Value* load_piece(Emitter& e, const View& view, const PieceRow& row, llvm::Value* w,
-                        llvm::Value* zeros) {
-  llvm::Value* address = e.element(row.address, e.mul(w, view.stride_w));
-  if (row.piece.is_shifted()) {
-    // Unsigned: columns left of the image are beyond its right end.
-    llvm::Value* inside = e.builder.CreateICmpULT(e.add(w, row.piece.dw), e.integer(view.shape.w()));
-    address = e.builder.CreateSelect(e.builder.CreateAnd(inside, row.inside), address, zeros);
+                        llvm::Value* outside) {
+  llvm::Value* column = row.columns.position(e, w);
+  llvm::Value* address = e.element(row.address, e.mul(column, view.stride_w));
+  if (row.inside) {
+    llvm::Value* inside = e.builder.CreateAnd(row.columns.inside(e, column), row.inside);
+    address = e.builder.CreateSelect(inside, address, outside);
   }
   return e.load_block(view, address, row.piece.load_lanes);
 }
@@ -123,8 +139,9 @@ llvm::Value* merge(Emitter& e, const Piece& piece, llvm::Value* so_far, llvm::Va
 void emit_gather(Emitter& e, const Step& step, const GatherKernel& kernel, const KernelArguments& arguments) {
   const View &in = step.inputs[0], &out = step.output;
   const Shape& shape = out.shape;
+  const Pair stride = kernel.gathering.step;
   const Gather gather = make_gather(step, kernel);
-  llvm::Value* zeros = zero_block(e);
+  llvm::Value* fill = constant_block(e, kernel.gathering.fill);
   e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
     llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
     llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
@@ -134,13 +151,16 @@ void emit_gather(Emitter& e, const Step& step, const GatherKernel& kernel, const
       std::vector<PieceRow> rows;
       for (const Piece& piece : gather_class.pieces) {
         llvm::Value* source = e.table_entry(gather.source_blocks[rows.size()], block, "source_block");
-        llvm::Value* row = e.add(h, piece.dh);
-        rows.push_back({piece, block_address(e, in, arguments.inputs[0], {n, source, row, piece.dw}),
-                        e.builder.CreateICmpULT(row, e.integer(shape.h()))});
+        const PieceAxis vertical{piece.dh, stride.h, in.shape.h(), shape.h()};
+        const PieceAxis horizontal{piece.dw, stride.w, in.shape.w(), shape.w()};
+        llvm::Value* row = vertical.position(e, h);
+        const bool leaves = vertical.leaves() || horizontal.leaves();
+        rows.push_back({piece, horizontal, block_address(e, in, arguments.inputs[0], {n, source, row}),
+                        leaves ? vertical.inside(e, row) : nullptr});
       }
       e.for_range(0, shape.w(), 1, [&](llvm::Value* w) {
-        llvm::Value* value = e.splat(0.0);
-        for (const PieceRow& row : rows) value = merge(e, row.piece, value, load_piece(e, in, row, w, zeros));
+        llvm::Value* value = e.splat(kernel.gathering.fill);
+        for (const PieceRow& row : rows) value = merge(e, row.piece, value, load_piece(e, in, row, w, fill));
         e.store_block(out, value, e.element(to, e.mul(w, out.stride_w)), gather_class.store_lanes);
       });
     });

@@ -31,6 +31,12 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
     void operator()(const PointwiseKernel& kernel) const { emit_pointwise(e, step, kernel, arguments); }
     void operator()(const ReorderKernel& kernel) const { emit_reorder(e, step, kernel, arguments); }
     void operator()(const GatherKernel& kernel) const { emit_gather(e, step, kernel, arguments); }
+    void operator()(const ResizeKernel& kernel) const { emit_resize(e, step, kernel, arguments); }
+    void operator()(const MomentsKernel&) const { emit_moments(e, step, arguments); }
+    void operator()(const GroupFactorsKernel& kernel) const {
+      emit_group_factors(e, step, kernel, arguments);
+    }
+    void operator()(const ChannelConvKernel& kernel) const { emit_channel_conv(e, step, kernel, arguments); }
     void operator()(const AdaptivePoolKernel& kernel) const {
       emit_adaptive_pool(e, step, kernel, arguments);
     }
@@ -99,12 +105,25 @@ std::string key(const ReorderKernel& k) {
   return fmt::format("reorder {} {}", k.zero_lanes, k.flatten == FlattenOrder::hwc);
 }
 std::string key(const GatherKernel& k) {
-  std::string text = "gather";
-  for (const ChannelSource& source : k.sources)
+  const Gathering& gathering = k.gathering;
+  std::string text = fmt::format("gather {} {} {}", gathering.step.h, gathering.step.w, gathering.fill);
+  for (const ChannelSource& source : gathering.sources)
     text += fmt::format(" {},{},{}", source.channel, source.dh, source.dw);
   return text;
 }
 
+std::string key(const std::vector<ResizeTap>& taps) {
+  std::string text;
+  for (const ResizeTap& tap : taps) text += fmt::format(" {},{},{}", tap.first, tap.second, tap.weight);
+  return text;
+}
+
+std::string key(const ResizeKernel& k) {
+  return fmt::format("resize rows{} columns{}", key(k.taps.rows), key(k.taps.columns));
+}
+std::string key(const MomentsKernel&) { return "moments"; }
+std::string key(const GroupFactorsKernel& k) { return fmt::format("group_factors {} {}", k.groups, k.eps); }
+std::string key(const ChannelConvKernel& k) { return fmt::format("channel_conv {}", k.size); }
 std::string key(const AdaptivePoolKernel& k) { return fmt::format("adaptive {}", k.max); }
 std::string key(const PadKernel& k) { return fmt::format("pad {} {} {}", k.top, k.left, k.value); }
 std::string key(const SoftmaxKernel& k) { return fmt::format("softmax {}", k.log); }

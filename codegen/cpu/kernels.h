@@ -34,6 +34,10 @@ void emit_pool(Emitter&, const Step&, const PoolKernel&, const KernelArguments&)
 void emit_pointwise(Emitter&, const Step&, const PointwiseKernel&, const KernelArguments&);
 void emit_reorder(Emitter&, const Step&, const ReorderKernel&, const KernelArguments&);
 void emit_gather(Emitter&, const Step&, const GatherKernel&, const KernelArguments&);
+void emit_resize(Emitter&, const Step&, const ResizeKernel&, const KernelArguments&);
+void emit_moments(Emitter&, const Step&, const KernelArguments&);
+void emit_group_factors(Emitter&, const Step&, const GroupFactorsKernel&, const KernelArguments&);
+void emit_channel_conv(Emitter&, const Step&, const ChannelConvKernel&, const KernelArguments&);
 void emit_adaptive_pool(Emitter&, const Step&, const AdaptivePoolKernel&, const KernelArguments&);
 void emit_pad(Emitter&, const Step&, const PadKernel&, const KernelArguments&);
 void emit_softmax(Emitter&, const Step&, const SoftmaxKernel&, const KernelArguments&);

@@ -32,7 +32,7 @@ std::vector<int64_t> window_widths(const PoolKernel& kernel, const RowTile& tile
   for (int i = 0; i < variant.pixels; ++i) {
     int64_t left = (tile.x + i) * shape.stride_w - shape.pad_left, valid = 0;
     for (const TapRun& run : variant.runs) valid += contains(run.pixels, i) ? run.end - run.first : 0;
-    int64_t declared = std::min(left + shape.kw, shape.iw + kernel.pad_right) - left;
+    int64_t declared = std::min(shape.kw, ceil_div(shape.iw + kernel.pad_right - left, shape.dilation_w));
     widths.push_back(kernel.count_include_pad ? declared : valid);
   }
   return widths;
@@ -46,9 +46,11 @@ Index window_height(Emitter& e, const PoolKernel& kernel, const RowRange& rows, 
     return e.sub(rows.end, rows.begin);
   }
   int64_t limit = shape.ih + kernel.pad_bottom;
-  if ((shape.oh - 1) * shape.stride_h - shape.pad_top + shape.kh <= limit) return shape.kh;
+  const int64_t reach = shape.dilation_h * (shape.kh - 1) + 1;
+  if ((shape.oh - 1) * shape.stride_h - shape.pad_top + reach <= limit) return shape.kh;
   llvm::Value* top = e.sub(e.mul(row, shape.stride_h), shape.pad_top);
-  return e.sub(e.min(e.add(top, shape.kh), limit), top);
+  llvm::Value* room = e.add(e.sub(limit, top), shape.dilation_h - 1);
+  return e.min(shape.kh, e.div(room, shape.dilation_h));
 }
 
 struct PoolTile {

@@ -215,10 +215,11 @@ int compile(const CompileArgs& args) {
     if (Status fits = check_memory(memory_to_compile(*source), "compiling this network"); !fits)
       return fail(fits.error());
     Progress progress(fmt::format("reading {}", args.weights));
-    Result<std::unique_ptr<WeightStore>> opened = open_weights(args.weights, *source);
+    Result<std::unique_ptr<WeightStore>> opened = open_weights(args.weights, *source, args.ignored_weights);
     if (!opened) return fail(opened.error(), sources);
     weights = *std::move(opened);
   }
+  if (weights) report_ignored(ignored_weights(*source, *weights, args.ignored_weights), weights->describe());
 
   Dumps dumps(args);
   BuildOptions options{args.target, [&](std::string_view stage) { return dumps.wants(stage); },

@@ -69,11 +69,18 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
       ->default_str("on");
 }
 
+void add_ignored_weights(CLI::App* sub, std::vector<std::string>& patterns) {
+  sub->add_option("--ignore-weights", patterns,
+                  "weights of the file that the network need not have, such as 'head.*'; may be repeated")
+      ->allow_extra_args(false);
+}
+
 void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
   CLI::App* sub = add_verb(app, "compile", "compile a network to machine code", args, action, compile);
   add_source_options(sub, args.source);
   sub->add_option("--weights", args.weights,
                   "a .safetensors, .npz, .params, .msgpack, .keras or .h5 file, or random:SEED");
+  add_ignored_weights(sub, args.ignored_weights);
   sub->add_option("-o,--output", args.output, "where to write; NETWORK.so by default, - is standard output");
   add_target_options(sub, args.target);
   sub->add_option("--emit", args.emit, "what to write, several with commas; so,header by default")
@@ -144,6 +151,7 @@ void add_verify(CLI::App& app, VerifyArgs& args, Action& action) {
   sub->add_option("--weights", args.weights,
                   "a .safetensors, .npz, .params, .msgpack, .keras or .h5 file, or random:SEED")
       ->required();
+  add_ignored_weights(sub, args.ignored_weights);
   add_target_options(sub, args.target);
   sub->add_option("--seed", args.seed, "of the random inputs");
   sub->add_option("--tolerance", args.tolerance, "largest difference, relative to a layer's largest value")

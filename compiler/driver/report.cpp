@@ -1,6 +1,7 @@
 #include "compiler/driver/report.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -16,5 +17,11 @@ int fail(const Diagnostics& errors, const SourceMap& sources) {
 }
 
 int fail(const std::string& message) { return fail(Diagnostics(message)); }
+
+void report_ignored(const std::vector<std::string>& weights, const std::string& file) {
+  if (!weights.empty())
+    fmt::print(stderr, "{}: ignored {} weight{}: {}\n", file, weights.size(), weights.size() == 1 ? "" : "s",
+               fmt::join(weights, ", "));
+}
 
 }  // namespace cardinal::driver

@@ -1,7 +1,8 @@
-// Failures on stderr, and the exit codes that go with them.
+// Failures and what is left out, on stderr, and the exit codes that go with them.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "ir/source.h"
 
@@ -13,5 +14,8 @@ inline constexpr int kDone = 0, kUserError = 1, kInternalError = 2;
 // bug in the compiler can cause do, else kUserError.
 int fail(const Diagnostics& errors, const SourceMap& sources = {});
 int fail(const std::string& message);
+
+// Says which weights of the file were left out, if any were.
+void report_ignored(const std::vector<std::string>& weights, const std::string& file);
 
 }  // namespace cardinal::driver

@@ -24,8 +24,9 @@ struct TargetArgs {
 
 struct CompileArgs {
   SourceArgs source;
-  std::string weights;  // FILE or random:SEED
-  std::string output;   // "": named after the network, in the current directory
+  std::string weights;                       // FILE or random:SEED
+  std::vector<std::string> ignored_weights;  // patterns
+  std::string output;                        // "": named after the network, in the current directory
   TargetArgs target;
   std::vector<std::string> emit;  // names from emit_names(); "": a shared object and its header
   std::string print_after;        // a pass, "source", "plan", "all" or ""
@@ -81,6 +82,7 @@ int bench(const BenchArgs& args);
 struct VerifyArgs {
   SourceArgs source;
   std::string weights;
+  std::vector<std::string> ignored_weights;  // patterns
   TargetArgs target;
   uint64_t seed = 0;        // of the inputs
   double tolerance = 1e-4;  // of the largest value of a layer

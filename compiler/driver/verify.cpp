@@ -229,8 +229,9 @@ int verify(const VerifyArgs& args) {
   if (!source) return fail(source.error(), sources);
   if (Status fits = check_memory(memory_to_verify(*source), "verifying this network"); !fits)
     return fail(fits.error());
-  Result<std::unique_ptr<WeightStore>> weights = open_weights(args.weights, *source);
+  Result<std::unique_ptr<WeightStore>> weights = open_weights(args.weights, *source, args.ignored_weights);
   if (!weights) return fail(weights.error(), sources);
+  report_ignored(ignored_weights(*source, **weights, args.ignored_weights), (*weights)->describe());
   Result<Build> build = build_plan(sources, *source, BuildOptions{args.target, {}, {}});
   if (!build) return fail(build.error(), sources);
   Progress progress("comparing with the reference interpreter");

@@ -1,8 +1,7 @@
-// Fully connected layers and normalisations.
+// Fully connected layers and softmax.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "compiler/import/attributes.h"
 #include "compiler/import/converter.h"
@@ -107,70 +106,6 @@ void convert_matmul(Converter& c, const OnnxNode& node) {
   connect(c, node, *x, transposed_matrix(*weight), nullptr);
 }
 
-void convert_batch_norm(Converter& c, const OnnxNode& node) {
-  auto x = c.tensor(node, 0);
-  if (!x) return;
-  bool old_training =
-      c.graph().opset < 7 && int_attribute(node, "is_test", 0) == 0 && node.outputs.size() > 1;
-  if (int_attribute(node, "training_mode", 0) != 0 || old_training)
-    return void(c.refuse(node,
-                         "it computes the statistics of its batch (training mode); export the model for "
-                         "inference"));
-  if (int_attribute(node, "spatial", 1) == 0) return void(c.refuse(node, "spatial=0"));
-  auto layer = c.image(node, *x);
-  if (!layer) return;
-  LayerRequest request{"batch_norm", {{"eps", {float_attribute(node, "epsilon", 1e-5)}}}, {*layer}, {}};
-  const char* suffixes[] = {"weight", "bias", "running_mean", "running_var"};
-  for (size_t i = 0; i < 4; ++i) {
-    ConstantPtr weight = c.constant(node, i + 1);
-    if (!weight) return void(c.refuse(node, fmt::format("its {} is computed by the network", suffixes[i])));
-    request.weights.push_back({suffixes[i], weight, node.input(i + 1)});
-  }
-  if (auto made = c.add_layer(node, request)) c.set_layer(node, *made, x->view.dims.size());
-}
-
-void convert_layer_norm(Converter& c, const OnnxNode& node) {
-  auto x = c.tensor(node, 0);
-  if (!x) return;
-  const Shape& shape = c.layer(x->layer).type.shape;
-  auto axes = axes_of(x->view, shape);
-  auto rank = static_cast<int64_t>(x->view.dims.size());
-  int64_t axis = int_attribute(node, "axis", -1);
-  bool over_channels = axes && !axes->empty() && axes->back() == 1 && (axis == -1 || axis == rank - 1);
-  if (!over_channels)
-    return void(c.refuse(node, "it normalises over something else than the channels of a pixel"));
-  ConstantPtr weight = c.constant(node, 1), bias = c.constant(node, 2);
-  if (!weight || (!bias && !node.input(2).empty()))
-    return void(c.refuse(node, "its weights are computed by the network"));
-  if (!bias) bias = float_vector(std::vector<float>(static_cast<size_t>(shape.c()), 0.0F));
-  auto made = c.add_layer(node, {"layer_norm",
-                                 {{"eps", {float_attribute(node, "epsilon", 1e-5)}}},
-                                 {x->layer},
-                                 {{"weight", weight, node.input(1)}, {"bias", bias, node.input(2)}}});
-  if (made) c.set(node, 0, TensorRef{*made, x->view, {}});
-}
-
-void convert_response_norm(Converter& c, const OnnxNode& node) {
-  auto x = c.tensor(node, 0);
-  if (!x) return;
-  int64_t size = int_attribute(node, "size", 0);
-  if (size % 2 == 0)
-    return void(
-        c.refuse(node, fmt::format("its size is {}: an even one reaches further to the other side than "
-                                   "local_response_norm",
-                                   size)));
-  auto layer = c.image(node, *x);
-  if (!layer) return;
-  auto made = c.add_layer(node, {"local_response_norm",
-                                 {{"size", {size}},
-                                  {"alpha", {float_attribute(node, "alpha", 1e-4)}},
-                                  {"beta", {float_attribute(node, "beta", 0.75)}},
-                                  {"k", {float_attribute(node, "bias", 1)}}},
-                                 {*layer},
-                                 {}});
-  if (made) c.set_layer(node, *made, x->view.dims.size());
-}
-
 void convert_softmax(Converter& c, const OnnxNode& node) {
   auto x = c.tensor(node, 0);
   if (!x) return;
@@ -192,14 +127,13 @@ void convert_softmax(Converter& c, const OnnxNode& node) {
 }  // namespace
 
 void add_window_handlers(Handlers& handlers);
+void add_norm_handlers(Handlers& handlers);
 
 void add_layer_handlers(Handlers& handlers) {
   add_window_handlers(handlers);
+  add_norm_handlers(handlers);
   handlers["Gemm"] = convert_gemm;
   handlers["MatMul"] = convert_matmul;
-  handlers["BatchNormalization"] = convert_batch_norm;
-  handlers["LayerNormalization"] = convert_layer_norm;
-  handlers["LRN"] = convert_response_norm;
   handlers["Softmax"] = convert_softmax;
   handlers["LogSoftmax"] = convert_softmax;
 }

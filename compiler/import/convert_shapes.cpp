@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "compiler/import/attributes.h"
 #include "compiler/import/converter.h"
@@ -139,19 +140,22 @@ void convert_expand(Converter& c, const OnnxNode& node) {
   c.set(node, 0, *x);
 }
 
+// The operand with each dimension a whole axis of its layer.
+std::optional<TensorRef> with_whole_axes(Converter& c, const OnnxNode& node, std::optional<TensorRef> x) {
+  if (!x || axes_of(x->view, c.layer(x->layer).type.shape)) return x;
+  auto layer = c.image(node, *x);
+  if (!layer) return std::nullopt;
+  return TensorRef{*layer, View::whole(c.layer(*layer).type.shape), {}};
+}
+
 // The operand with channels as the axis that the node names; refuses others.
 std::optional<TensorRef> along_channels(Converter& c, const OnnxNode& node, std::optional<TensorRef> x,
                                         int64_t axis) {
+  x = with_whole_axes(c, node, std::move(x));
   if (!x) return std::nullopt;
   auto rank = static_cast<int64_t>(x->view.dims.size());
   if (axis < 0) axis += rank;
   auto axes = axes_of(x->view, c.layer(x->layer).type.shape);
-  if (!axes) {
-    auto layer = c.image(node, *x);
-    if (!layer) return std::nullopt;
-    x = TensorRef{*layer, View::whole(c.layer(*layer).type.shape), {}};
-    axes = axes_of(x->view, c.layer(*layer).type.shape);
-  }
   bool fits = axis >= 0 && axis < rank && (*axes)[static_cast<size_t>(axis)] == 1;
   if (!fits) return c.refuse(node, "it acts along another axis than the channels");
   return x;
@@ -183,12 +187,14 @@ void convert_concat(Converter& c, const OnnxNode& node) {
   if (made) c.set(node, 0, TensorRef{*made, view_like(c, *first, *made), {}});
 }
 
-std::optional<TensorRef> slice_channels(Converter& c, const OnnxNode& node, const TensorRef& x, int64_t begin,
-                                        int64_t end) {
-  int64_t channels = c.layer(x.layer).type.shape.c();
-  if (begin == 0 && end == channels) return x;
-  LayerRequest request{"slice", {{"begin", {begin}}}, {x.layer}, {}};
-  if (end != channels) request.attributes.push_back({"end", {end}});
+// `ranges` of C, H and W; the whole ones are [0, 0].
+std::optional<TensorRef> sliced(Converter& c, const OnnxNode& node, const TensorRef& x,
+                                const std::array<AxisRange, 3>& ranges) {
+  constexpr std::string_view kFields[] = {"c", "h", "w"};
+  LayerRequest request{"slice", {}, {x.layer}, {}};
+  for (size_t i = 0; i < ranges.size(); ++i)
+    if (ranges[i] != AxisRange{}) request.attributes.push_back({kFields[i], to_attr(ranges[i])});
+  if (request.attributes.empty()) return x;
   auto made = c.add_layer(node, request);
   if (!made) return std::nullopt;
   return TensorRef{*made, view_like(c, x, *made), {}};
@@ -205,38 +211,38 @@ void convert_split(Converter& c, const OnnxNode& node) {
   for (size_t i = 0; i < node.outputs.size() && i < sizes->size(); ++i) {
     int64_t end = std::min(begin + (*sizes)[i], channels);
     if (end <= begin) return void(c.refuse(node, "it makes an empty part"));
-    if (auto part = slice_channels(c, node, *x, begin, end)) c.set(node, i, *part);
+    if (auto part = sliced(c, node, *x, {AxisRange{begin, end == channels ? 0 : end}})) c.set(node, i, *part);
     begin = end;
   }
 }
 
 void convert_slice(Converter& c, const OnnxNode& node) {
-  auto x = c.tensor(node, 0);
+  auto x = with_whole_axes(c, node, c.tensor(node, 0));
   auto starts = c.ints(node, 1, "starts"), ends = c.ints(node, 2, "ends");
-  auto axes = c.ints(node, 3, "axes"), steps = c.ints(node, 4, "steps");
-  if (!x || !starts || !ends || !axes || !steps) return;
-  if (axes->empty())
-    for (size_t i = 0; i < starts->size(); ++i) axes->push_back(static_cast<int64_t>(i));
-  if (starts->size() != ends->size() || starts->size() != axes->size())
+  auto named = c.ints(node, 3, "axes"), steps = c.ints(node, 4, "steps");
+  if (!x || !starts || !ends || !named || !steps) return;
+  if (named->empty())
+    for (size_t i = 0; i < starts->size(); ++i) named->push_back(static_cast<int64_t>(i));
+  steps->resize(std::max(steps->size(), named->size()), 1);
+  if (starts->size() != ends->size() || starts->size() != named->size())
     return void(c.refuse(node, "its starts, ends and axes are of different lengths"));
-  for (size_t i = 0; i < axes->size(); ++i) {
-    std::vector<int64_t> sizes = x->view.sizes();
-    auto rank = static_cast<int64_t>(sizes.size());
-    int64_t axis = (*axes)[i] < 0 ? (*axes)[i] + rank : (*axes)[i];
+  const std::vector<int64_t> sizes = x->view.sizes();
+  const auto axes = axes_of(x->view, c.layer(x->layer).type.shape);
+  std::array<AxisRange, 3> ranges;
+  for (size_t i = 0; i < named->size(); ++i) {
+    const auto rank = static_cast<int64_t>(sizes.size());
+    const int64_t axis = (*named)[i] < 0 ? (*named)[i] + rank : (*named)[i];
     if (axis < 0 || axis >= rank) return void(c.refuse(node, fmt::format("it has no axis {}", axis)));
-    int64_t size = sizes[static_cast<size_t>(axis)];
+    const int64_t size = sizes[static_cast<size_t>(axis)];
     auto clamped = [size](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + size : at, 0, size); };
-    int64_t begin = clamped((*starts)[i]), end = clamped((*ends)[i]);
-    bool is_step = i < steps->size() && (*steps)[i] != 1;
-    if (is_step || begin >= end) return void(c.refuse(node, "it skips or turns elements, or leaves none"));
-    if (begin == 0 && end == size) continue;
-    x = along_channels(c, node, x, axis);
-    if (!x) return;
-    auto part = slice_channels(c, node, *x, begin, end);
-    if (!part) return;
-    x = part;
+    const int64_t begin = clamped((*starts)[i]), end = clamped((*ends)[i]), step = (*steps)[i];
+    if (step < 1 || begin >= end) return void(c.refuse(node, "it turns elements, or leaves none"));
+    if (begin == 0 && end == size && step == 1) continue;
+    const int along = (*axes)[static_cast<size_t>(axis)];
+    if (along == 0) return void(c.refuse(node, "it takes a part of the batch"));
+    ranges[static_cast<size_t>(along - 1)] = {begin, end == size ? 0 : end, step};
   }
-  c.set(node, 0, *x);
+  if (auto part = sliced(c, node, *x, ranges)) c.set(node, 0, *part);
 }
 
 void convert_pad(Converter& c, const OnnxNode& node) {
@@ -263,11 +269,11 @@ void convert_pad(Converter& c, const OnnxNode& node) {
     side[0] = (*pads)[i], side[1] = (*pads)[i + named->size()];
   }
   if (!fits) return void(c.refuse(node, "its pads do not fit its operand"));
-  if (sides[0][0] || sides[0][1] || sides[1][0] || sides[1][1])
-    return void(c.refuse(node, "it pads another axis than H and W"));
+  if (sides[0][0] || sides[0][1]) return void(c.refuse(node, "it pads the batch"));
+  const Sides channels{sides[1][0], sides[1][1]};
   x->pad = {Padding::Mode::explicit_, sides[2][0], sides[3][0], sides[2][1], sides[3][1]};
   bool is_cut = sides[2][0] < 0 || sides[2][1] < 0 || sides[3][0] < 0 || sides[3][1] < 0;
-  if (value != 0 || is_cut) x = c.apply_padding(node, *x, value);
+  if (value != 0 || is_cut || channels != Sides{}) x = c.apply_padding(node, *x, value, channels);
   if (!x) return;
   c.set(node, 0, *x);
 }

@@ -103,7 +103,33 @@ std::optional<ImageOperand> image_operand(Converter& c, const OnnxNode& node, bo
   return ImageOperand{*layer, rank - 2, x->pad};
 }
 
+// A convolution of one row whose pixels are the channels of a layer, [N, 1, C]: over channels, as ECA-Net has
+// it. Whether it is one.
+bool convert_channel_conv(Converter& c, const OnnxNode& node) {
+  const auto* x = std::get_if<TensorRef>(&c.value(node.input(0)));
+  ConstantPtr weight = c.constant(node, 1);
+  if (!x || !weight || weight->dims.size() != 3 || x->view.dims.size() != 3) return false;
+  const Shape& shape = c.layer(x->layer).type.shape;
+  const int64_t kernel = weight->dims[2], reach = kernel / 2;
+  const auto is = [&](std::string_view name, const std::vector<int64_t>& expected) {
+    const std::vector<int64_t> given = ints_attribute(node, name);
+    return given == expected || (given.empty() && expected.back() == (name == "pads" ? 0 : 1));
+  };
+  const bool over_channels = x->view.dims[1].empty() && shape.h() * shape.w() == 1 &&
+                             joined(x->view.dims[2]) == std::vector{Atom{1, shape.c(), 1}};
+  const bool plain = weight->dims[0] == 1 && weight->dims[1] == 1 && kernel % 2 == 1 && is("strides", {1}) &&
+                     is("dilations", {1}) && is("pads", {reach, reach}) && node.input(2).empty() &&
+                     string_attribute(node, "auto_pad", "NOTSET") == "NOTSET";
+  if (!over_channels || !plain) return false;
+  const View view = x->view;
+  auto made = c.add_layer(
+      node, {"channel_conv", {{"kernel", {kernel}}}, {x->layer}, {{"weight", weight, node.input(1)}}});
+  if (made) c.set(node, 0, TensorRef{*made, view, {}});
+  return true;
+}
+
 void convert_conv(Converter& c, const OnnxNode& node) {
+  if (convert_channel_conv(c, node)) return;
   auto x = image_operand(c, node, true);
   if (!x) return;
   ConstantPtr weight = c.constant(node, 1), bias = c.constant(node, 2);

@@ -16,6 +16,7 @@ Converter::Converter(const OnnxGraph& graph, std::string path) : graph_(graph), 
   add_layer_handlers(handlers_);
   add_elementwise_handlers(handlers_);
   add_shape_handlers(handlers_);
+  add_resize_handlers(handlers_);
   for (const auto& [name, constant] : graph.constants) values_.emplace(name, constant);
   for (const OnnxNode& node : graph.nodes)
     for (const std::string& input : node.inputs) users_[input].push_back(&node);
@@ -73,11 +74,13 @@ std::optional<TensorRef> Converter::tensor(const OnnxNode& node, size_t input) {
   return x && x->pad != Padding{} ? apply_padding(node, *x) : x;
 }
 
-std::optional<TensorRef> Converter::apply_padding(const OnnxNode& node, const TensorRef& x, double value) {
+std::optional<TensorRef> Converter::apply_padding(const OnnxNode& node, const TensorRef& x, double value,
+                                                  Sides channels) {
   std::vector<NamedAttr> attributes;
   AttrValue::List sides{{x.pad.top}, {x.pad.left}, {x.pad.bottom}, {x.pad.right}};
   attributes.push_back({"padding", {sides}});
   if (value != 0) attributes.push_back({"value", {value}});
+  if (channels != Sides{}) attributes.push_back({"channels", to_attr(channels)});
   auto layer = add_layer(node, {"pad", std::move(attributes), {x.layer}, {}});
   if (!layer) return std::nullopt;
   // The image's axes have grown in place.

@@ -34,6 +34,7 @@ using Handlers = std::map<std::string_view, Handler>;
 void add_layer_handlers(Handlers& handlers);  // convolutions, pools, fully connected layers, normalisations
 void add_elementwise_handlers(Handlers& handlers);  // activations and arithmetic
 void add_shape_handlers(Handlers& handlers);        // what moves elements
+void add_resize_handlers(Handlers& handlers);       // what resizes images
 
 // An attribute for add_layer.
 struct NamedAttr {
@@ -75,7 +76,8 @@ class Converter {
   std::optional<TensorRef> padded_tensor(const OnnxNode& node, size_t input);  // where padding may wait
 
   // x with the padding that waits put around it by an op.
-  std::optional<TensorRef> apply_padding(const OnnxNode& node, const TensorRef& x, double value = 0);
+  std::optional<TensorRef> apply_padding(const OnnxNode& node, const TensorRef& x, double value = 0,
+                                         Sides channels = {});
 
   // The layer whose result, [N, C, H, W] or [N, C], has its axes in the ONNX tensor's order. Adds a shuffle
   // of channels if that is what it takes.

@@ -102,6 +102,7 @@ struct LabelPart {
 };
 struct Label {
   std::vector<LabelPart> parts;
+  bool reuse = false;  // written reuse name: the weights are those of an earlier layer
   SourceLocation where;
 };
 struct Argument {

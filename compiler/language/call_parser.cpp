@@ -109,6 +109,13 @@ std::optional<Label> ExpressionParser::label() {
     }
   }
   Label label;
+  const Token& word = tokens_.peek();
+  const TokenKind second = tokens_.peek(1).kind;
+  if (word.kind == TokenKind::identifier && word.text == "reuse" &&
+      (second == TokenKind::identifier || second == TokenKind::string)) {
+    label.reuse = true;
+    tokens_.next();
+  }
   label.where = tokens_.peek().where;
   for (bool first = true; !tokens_.at(":"); first = false) {
     if (!label_part(label, first)) {

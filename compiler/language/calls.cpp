@@ -24,12 +24,25 @@ std::string Elaborator::join_path(const std::string& label) const {
   return frame_->path + "." + label;
 }
 
+bool Elaborator::reuses(const Invocation& invocation) const {
+  return frame_->reuse || (invocation.call->label && invocation.call->label->reuse);
+}
+
+bool Elaborator::name_layer(const Invocation& invocation, const std::string& path) {
+  const SourceLocation where = invocation.call->label->where;
+  if (!reuses(invocation)) return claim(layers_, "layer", path, where);
+  if (layers_.contains(path)) return true;
+  fail(where, fmt::format("there is no layer '{}' before this one whose weights could be used again", path));
+  return false;
+}
+
 bool Elaborator::claim(Places& taken, std::string_view what, const std::string& name, SourceLocation where) {
   auto [it, first] = taken.emplace(name, where);
   if (first) return true;
   const std::string gist = fmt::format("{} twice", what);
   std::string message = fmt::format("the {} name '{}' is used twice", what, name);
   if (it->second != where) {
+    if (what == "layer") message += "; to use its weights again, write reuse before the name";
     fail(where, message, {{it->second, "it is used here first"}}, gist);
   } else if (frame_->loops > 0 || !frame_->call_site) {
     fail(where, message + "; in a loop, add the index: name[i]:", {}, gist);
@@ -164,13 +177,14 @@ Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation
   frame.depth = frame_->depth + 1;
   frame.scopes.emplace_back();
   frame.path = frame_->path;
+  frame.reuse = reuses(invocation);
   if (invocation.label) {
     frame.label = *invocation.label;
     frame.path = join_path(frame.label);
     if (frame.path.size() > kMaxPathLength)
       return fail(invocation.call->label->where,
                   fmt::format("this layer's name is longer than {} bytes", kMaxPathLength));
-    if (!claim(layers_, "layer", frame.path, invocation.call->label->where))
+    if (!name_layer(invocation, frame.path))
       while (!layers_.emplace(frame.path, where).second) frame.path += '\'';  // so its layers differ
   }
   Frame* outer = frame_;

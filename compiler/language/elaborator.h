@@ -54,7 +54,8 @@ struct Variable {
 struct Frame {
   const ast::Callable* callable = nullptr;  // none for a constant
   uint32_t file = 0;
-  std::string path;  // scope path of the layers made here
+  std::string path;    // scope path of the layers made here
+  bool reuse = false;  // their weights are those of earlier layers
   SourceLocation call_site;
   std::string label;  // the call's own, for notes
   const Frame* caller = nullptr;
@@ -171,6 +172,10 @@ class Elaborator {
   Value setting_value(const ast::ParameterDecl& parameter, const std::string& text);
   std::string join_path(const std::string& label) const;
   using Places = std::unordered_map<std::string, SourceLocation>;
+  // Whether the invocation's layers take the weights of earlier ones.
+  bool reuses(const Invocation& invocation) const;
+  // Claims a layer's name, or finds the layer whose weights are used again.
+  bool name_layer(const Invocation& invocation, const std::string& path);
   bool claim(Places& taken, std::string_view what, const std::string& name, SourceLocation where);
 
   // ops

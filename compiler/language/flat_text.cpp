@@ -74,7 +74,7 @@ std::string flat_text(const Label& label) {
     if (!out.empty()) out += ".";
     out += part.value ? flat_text(*part.value) : part.text;
   }
-  return out;
+  return (label.reuse ? "reuse " : "") + out;
 }
 
 std::string flat_text(const Argument& argument) {

@@ -14,7 +14,9 @@ namespace cardinal {
 
 const std::vector<std::string>& bare_words() {
   static const std::vector<std::string> words = [] {
-    std::vector<std::string> list = {"same", "same_upper", "nchw", "nhwc", "chw", "hwc"};
+    std::vector<std::string> list = {
+        "same",     "same_upper",      "nchw", "nhwc", "chw", "hwc", "crd", "dcr", "nearest",
+        "bilinear", "bilinear_corners"};
     for (const Convention& convention : conventions()) list.emplace_back(convention.name);
     return list;
   }();

@@ -51,8 +51,7 @@ Value Elaborator::call_op(const OpInfo& info, const Invocation& invocation) {
     op.poisoned = true;
   }
   bool bad_label = invocation.call->label && invocation.label->empty();
-  if (!bad_label && invocation.label)
-    op.poisoned |= !claim(layers_, "layer", join_path(*invocation.label), invocation.call->label->where);
+  if (!bad_label && invocation.label) op.poisoned |= !name_layer(invocation, join_path(*invocation.label));
   if (!op.poisoned && !bad_label) return add_op(op, invocation);
   if (op.has_unknown_tensor) return {};
   return assume(mended_result(*convention_, op.attrs, likely_operands(op), op.wrong_fields), where);
@@ -236,7 +235,12 @@ Value Elaborator::add_op(OpCall& op, const Invocation& invocation) {
   std::vector<NodeId> nodes = op.tensors;
   for (const Parameter& parameter : parameters(op.attrs, types[0])) {
     std::string name = weight_name(*convention_, path, parameter);
-    if (name != path && !claim(layers_, "weight", name, invocation.call->label->where))
+    const bool reuse = reuses(invocation);
+    if (reuse && !layers_.contains(name)) {
+      fail(where, fmt::format("the layer '{}' has no weight '{}' that could be used again", path, name));
+      return assume(result, where);
+    }
+    if (name != path && !reuse && !claim(layers_, "weight", name, invocation.call->label->where))
       return assume(result, where);
     auto weight = graph_.try_add(OpAttrs(weight_of(*convention_, parameter)), {}, name, where);
     if (const auto* error = std::get_if<OpError>(&weight)) {

@@ -93,7 +93,7 @@ Value Elaborator::split(NodeId id, const Invocation& invocation) {
   for (int64_t size : sizes) {
     if (!charge(1, where)) return {};
     OpCall slice{
-        find_op(Slice::name), Slice{begin, begin + size}, {id}, {invocation.arguments[0].where}, {}, {}};
+        find_op(Slice::name), Slice{{begin, begin + size}}, {id}, {invocation.arguments[0].where}, {}, {}};
     slices.push_back(add_op(slice, invocation));
     if (slices.back().is_poison()) return {};
     begin += size;

@@ -59,11 +59,12 @@ Result<std::unique_ptr<WeightStore>> open_file(const std::string& path, const Gr
 
 }  // namespace
 
-Result<std::unique_ptr<WeightStore>> open_weights(const std::string& spec, const Graph& graph) {
+Result<std::unique_ptr<WeightStore>> open_weights(const std::string& spec, const Graph& graph,
+                                                  std::span<const std::string> ignored) {
   if (spec.starts_with(kRandom)) return open_random(std::string_view(spec).substr(kRandom.size()), graph);
   Result<std::unique_ptr<WeightStore>> store = open_file(spec, graph);
   if (!store) return store;
-  Status checked = check_weights(graph, **store);
+  Status checked = check_weights(graph, **store, ignored);
   if (!checked) return checked.take_error();
   return store;
 }

@@ -19,7 +19,10 @@ Inferred Input::infer(std::span<const TensorType>) const {
 Inferred Weight::infer(std::span<const TensorType>) const {
   if (shape.rank() == 0) return OpError{"a weight must have at least one dimension, got []", "shape"};
   if (std::string problem = shape_problem(shape); !problem.empty()) return OpError{problem, "shape"};
-  const int rank = stored == StoredOrder::hwio ? 4 : stored == StoredOrder::io ? 2 : shape.rank();
+  const int rank = stored == StoredOrder::hwio  ? 4
+                   : stored == StoredOrder::wio ? 3
+                   : stored == StoredOrder::io  ? 2
+                                                : shape.rank();
   if (shape.rank() != rank)
     return OpError{fmt::format("a weight that is stored as {} has {} dimensions, got {}",
                                to_string(to_attr(stored)), rank, to_string(shape)),

@@ -1,4 +1,4 @@
-// Ops whose every result channel is a channel of the operand, possibly shifted within the image.
+// Ops whose every result channel is a channel of the operand, or part of one.
 #pragma once
 
 #include <optional>
@@ -7,29 +7,39 @@
 
 namespace cardinal {
 
-// Where a channel of the result comes from: its pixel (h, w) is pixel (h + dh, w + dw) of the operand's
-// channel, 0 outside the image.
+// Where a channel of the result comes from: a channel of the operand and the pixel that its first pixel is,
+// or nowhere (kNoChannel).
+inline constexpr int64_t kNoChannel = -1;
 struct ChannelSource {
   int64_t channel = 0, dh = 0, dw = 0;
   bool operator==(const ChannelSource&) const = default;
 };
 
-// The channel that the sources begin with, if they are one range of unshifted channels.
-std::optional<int64_t> range_start(std::span<const ChannelSource>);
+// Pixel (h, w) of a channel of the result is pixel (step.h * h + dh, step.w * w + dw) of its source, `fill`
+// outside the image and where there is no source.
+struct Gathering {
+  std::vector<ChannelSource> sources;  // by channel of the result
+  Pair step;
+  double fill = 0;
+};
 
-void evaluate_sources(std::span<const ChannelSource>, const Tensor& x, Tensor& out);
+// The channel that the result begins with, if it is a range of whole channels.
+std::optional<int64_t> range_start(const Gathering&, const Shape& x, const Shape& out);
 
-// Channels [begin, end); end 0 stands for the operand's last.
+void evaluate_gathering(const Gathering&, const Tensor& x, Tensor& out);
+
+// A range of channels, of rows and of columns. Operand: x [N, C, H, W], or [N, C] with h and w left alone.
 struct Slice {
   static constexpr std::string_view name = "slice";
-  static constexpr std::string_view summary = "channels from begin up to, without, end";
+  static constexpr std::string_view summary =
+      "ranges of channels, rows and columns, each [begin, end] or [begin, end, step]";
   static constexpr Arity tensors{1, 1};
-  int64_t begin = 0;
-  int64_t end = 0;
-  static constexpr auto fields = std::tuple{optional("begin", &Slice::begin), optional("end", &Slice::end)};
+  AxisRange c, h, w;
+  static constexpr auto fields =
+      std::tuple{optional("c", &Slice::c), optional("h", &Slice::h), optional("w", &Slice::w)};
 
   Inferred infer(std::span<const TensorType> operands) const;
-  std::vector<ChannelSource> sources(int64_t channels) const;
+  Gathering gathering(const Shape& x) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
   double flops(std::span<const TensorType>, const TensorType&) const { return 0; }
 };
@@ -44,7 +54,7 @@ struct ChannelShuffle {
   static constexpr auto fields = std::tuple{required("groups", &ChannelShuffle::groups)};
 
   Inferred infer(std::span<const TensorType> operands) const;
-  std::vector<ChannelSource> sources(int64_t channels) const;
+  Gathering gathering(const Shape& x) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
   double flops(std::span<const TensorType>, const TensorType&) const { return 0; }
 };
@@ -63,7 +73,42 @@ struct Shift {
       std::tuple{required("kernel", &Shift::kernel), optional("dilation", &Shift::dilation)};
 
   Inferred infer(std::span<const TensorType> operands) const;
-  std::vector<ChannelSource> sources(int64_t channels) const;
+  Gathering gathering(const Shape& x) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType>, const TensorType&) const { return 0; }
+};
+
+// Blocks of pixels become channels: channel c of pixel (h, w) goes, over blocks of B x B (the factor), to
+// channel c * B^2 + (h % B) * B + w % B (crd) or ((h % B) * B + w % B) * C + c (dcr) of pixel (h / B, w / B).
+struct SpaceToDepth {
+  static constexpr std::string_view name = "space_to_depth";
+  static constexpr std::string_view summary = "blocks of pixels become channels of one pixel";
+  static constexpr Arity tensors{1, 1};
+  int64_t factor = 2;
+  DepthOrder order = DepthOrder::crd;
+  static constexpr auto fields =
+      std::tuple{required("factor", &SpaceToDepth::factor), optional("order", &SpaceToDepth::order)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  Gathering gathering(const Shape& x) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType>, const TensorType&) const { return 0; }
+};
+
+// The inverse of space_to_depth: a pixel shuffle (Shi et al. 2016).
+struct DepthToSpace {
+  static constexpr std::string_view name = "depth_to_space";
+  static constexpr std::string_view summary =
+      "channels of one pixel become a block of pixels (pixel shuffle)";
+  static constexpr Arity tensors{1, 1};
+  int64_t factor = 2;
+  DepthOrder order = DepthOrder::crd;
+  static constexpr auto fields =
+      std::tuple{required("factor", &DepthToSpace::factor), optional("order", &DepthToSpace::order)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  // The channels of the result's pixels (factor * h + row, factor * w + column).
+  Gathering gathering_at(const Shape& x, int64_t row, int64_t column) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
   double flops(std::span<const TensorType>, const TensorType&) const { return 0; }
 };

@@ -7,8 +7,6 @@
 
 namespace cardinal {
 
-namespace {
-
 std::optional<OpError> check_eps(double eps) {
   if (eps >= 0) return {};
   return OpError{fmt::format("eps must not be negative, got {}", eps), "eps"};
@@ -18,6 +16,21 @@ std::optional<OpError> check_features(std::string_view op, const TensorType& x) 
   if (x.shape.rank() == 4 || x.shape.rank() == 2) return {};
   return OpError{fmt::format("{} needs an input [N, C, H, W] or [N, C], got {}", op, to_string(x)), {}, 0};
 }
+
+std::vector<Parameter> norm_parameters(const NormWeights& norm, const TensorType& x) {
+  std::vector<Parameter> out;
+  if (norm.scale) out.push_back({Role::scale, {x.shape.c()}});
+  if (norm.shift) out.push_back({Role::shift, {x.shape.c()}});
+  return out;
+}
+
+NormValues norm_values(const NormWeights& norm, std::span<const Tensor* const> weights, int64_t channels) {
+  const auto count = static_cast<size_t>(channels);
+  return {norm.scale ? weights[0]->data : std::vector<double>(count, 1.0),
+          norm.shift ? weights[norm.scale]->data : std::vector<double>(count, 0.0)};
+}
+
+namespace {
 
 // The operands from `first` to `last` must be [channels].
 std::optional<OpError> check_vectors(std::span<const TensorType> operands, size_t first, size_t last,
@@ -55,17 +68,18 @@ Inferred BatchNorm::infer(std::span<const TensorType> operands) const {
 }
 
 std::vector<Parameter> BatchNorm::parameters(const TensorType& x) const {
-  Shape channels{x.shape.c()};
-  return {
-      {Role::scale, channels}, {Role::shift, channels}, {Role::mean, channels}, {Role::variance, channels}};
+  std::vector<Parameter> out = norm_parameters(*this, x);
+  out.push_back({Role::mean, {x.shape.c()}});
+  out.push_back({Role::variance, {x.shape.c()}});
+  return out;
 }
 
 void BatchNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
-  auto &x = operands[0]->data, &weight = operands[1]->data, &bias = operands[2]->data;
-  auto &mean = operands[3]->data, &variance = operands[4]->data;
+  const NormValues values = norm_values(*this, operands.subspan(1), out.type.shape.c());
+  auto &x = operands[0]->data, &mean = operands[operands.size() - 2]->data, &variance = operands.back()->data;
   for_each_channel(out.type.shape, [&](int64_t c, size_t first, size_t last) {
-    double scale = weight[c] / std::sqrt(variance[c] + eps);
-    for (size_t i = first; i < last; ++i) out.data[i] = (x[i] - mean[c]) * scale + bias[c];
+    double factor = values.scale[c] / std::sqrt(variance[c] + eps);
+    for (size_t i = first; i < last; ++i) out.data[i] = (x[i] - mean[c]) * factor + values.shift[c];
   });
 }
 
@@ -88,6 +102,16 @@ void ChannelAffine::evaluate(std::span<const Tensor* const> operands, Tensor& ou
 
 double ChannelAffine::flops(std::span<const TensorType>, const TensorType& out) const {
   return 2 * static_cast<double>(out.shape.elements());
+}
+
+Inferred Fill::infer(std::span<const TensorType>) const {
+  if (shape.rank() == 0) return OpError{"a fill must have at least one dimension, got []", "shape"};
+  if (std::string problem = shape_problem(shape); !problem.empty()) return OpError{problem, "shape"};
+  return TensorType{DType::f32, shape};
+}
+
+void Fill::evaluate(std::span<const Tensor* const>, Tensor& out) const {
+  std::fill(out.data.begin(), out.data.end(), value);
 }
 
 Inferred FoldScale::infer(std::span<const TensorType> operands) const {
@@ -145,14 +169,13 @@ Inferred LayerNorm::infer(std::span<const TensorType> operands) const {
   return operands[0];
 }
 
-std::vector<Parameter> LayerNorm::parameters(const TensorType& x) const {
-  return {{Role::scale, {x.shape.c()}}, {Role::shift, {x.shape.c()}}};
-}
+std::vector<Parameter> LayerNorm::parameters(const TensorType& x) const { return norm_parameters(*this, x); }
 
 void LayerNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
-  auto &x = operands[0]->data, &weight = operands[1]->data, &bias = operands[2]->data;
+  const std::vector<double>& x = operands[0]->data;
   const Shape& shape = out.type.shape;
-  const auto plane = static_cast<size_t>(shape.h() * shape.w()), channels = weight.size();
+  const NormValues values = norm_values(*this, operands.subspan(1), shape.c());
+  const auto plane = static_cast<size_t>(shape.h() * shape.w()), channels = values.scale.size();
   for (size_t n = 0; n < static_cast<size_t>(shape.n()); ++n)
     for (size_t first = n * channels * plane; first < n * channels * plane + plane; ++first) {
       double mean = 0, variance = 0;
@@ -161,7 +184,8 @@ void LayerNorm::evaluate(std::span<const Tensor* const> operands, Tensor& out) c
       for (size_t c = 0; c < channels; ++c) variance += std::pow(x[first + c * plane] - mean, 2);
       const double deviation = std::sqrt(variance / static_cast<double>(channels) + eps);
       for (size_t c = 0; c < channels; ++c)
-        out.data[first + c * plane] = (x[first + c * plane] - mean) / deviation * weight[c] + bias[c];
+        out.data[first + c * plane] =
+            (x[first + c * plane] - mean) / deviation * values.scale[c] + values.shift[c];
     }
 }
 
@@ -201,6 +225,38 @@ void LocalResponseNorm::evaluate(std::span<const Tensor* const> operands, Tensor
 
 double LocalResponseNorm::flops(std::span<const TensorType>, const TensorType& out) const {
   return 2 * static_cast<double>(size + 2) * static_cast<double>(out.shape.elements());
+}
+
+Inferred ChannelConv::infer(std::span<const TensorType> operands) const {
+  if (auto error = check_features(name, operands[0])) return *error;
+  constexpr int64_t kLargest = 1023;  // far above any published one
+  if (kernel < 1 || kernel > kLargest || kernel % 2 == 0)
+    return OpError{fmt::format("kernel must be odd and from 1 to {}, got {}", kLargest, kernel), "kernel"};
+  return operands[0];
+}
+
+std::vector<Parameter> ChannelConv::parameters(const TensorType&) const {
+  return {{Role::kernel, {1, 1, kernel}}};
+}
+
+void ChannelConv::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  auto &x = operands[0]->data, &weight = operands[1]->data;
+  const Shape& shape = out.type.shape;
+  const int64_t plane = shape.h() * shape.w(), channels = shape.c();
+  for_each_channel(shape, [&](int64_t c, size_t first, size_t last) {
+    for (size_t i = first; i < last; ++i) {
+      double sum = 0;
+      for (int64_t j = 0; j < kernel; ++j)
+        if (const int64_t offset = j - kernel / 2; c + offset >= 0 && c + offset < channels)
+          sum += weight[static_cast<size_t>(j)] *
+                 x[static_cast<size_t>(static_cast<int64_t>(i) + offset * plane)];
+      out.data[i] = sum;
+    }
+  });
+}
+
+double ChannelConv::flops(std::span<const TensorType>, const TensorType& out) const {
+  return 2 * static_cast<double>(kernel) * static_cast<double>(out.shape.elements());
 }
 
 Inferred ChannelScale::infer(std::span<const TensorType> operands) const {

@@ -6,15 +6,33 @@
 
 namespace cardinal {
 
+// What normalisations have in common: y = (x - mean) / sqrt(variance + eps) * scale + shift, where scale and
+// shift are weights [C] that a layer may lack.
+struct NormWeights {
+  double eps = 1e-5;
+  bool scale = true, shift = true;
+  bool complete() const { return scale && shift; }
+};
+std::vector<Parameter> norm_parameters(const NormWeights&, const TensorType& x);
+// The values of scale and shift from the operands that a norm has, 1 and 0 where it has none.
+struct NormValues {
+  std::vector<double> scale, shift;
+};
+NormValues norm_values(const NormWeights&, std::span<const Tensor* const> weights, int64_t channels);
+std::optional<OpError> check_eps(double eps);
+std::optional<OpError> check_features(std::string_view op, const TensorType& x);
+
 // y = (x - mean) / sqrt(variance + eps) * weight + bias, per channel. Ioffe and Szegedy 2015.
-// Operands: x [N, C, H, W] or [N, C]; weight, bias, running_mean, running_var [C].
-struct BatchNorm {
+// Operands: x [N, C, H, W] or [N, C]; weight and bias [C] if it has them; running_mean, running_var [C].
+struct BatchNorm : NormWeights {
   static constexpr std::string_view name = "batch_norm";
   static constexpr std::string_view summary = "batch normalisation with the running statistics";
   static constexpr Arity tensors{1, 1};
   static constexpr int constants_from = 1;
-  double eps = 1e-5;
-  static constexpr auto fields = std::tuple{optional("eps", &BatchNorm::eps)};
+  static constexpr auto fields =
+      std::tuple{optional("eps", static_cast<double BatchNorm::*>(&BatchNorm::eps)),
+                 optional("scale", static_cast<bool BatchNorm::*>(&BatchNorm::scale)),
+                 optional("shift", static_cast<bool BatchNorm::*>(&BatchNorm::shift))};
 
   Inferred infer(std::span<const TensorType> operands) const;
   std::vector<Parameter> parameters(const TensorType& x) const;
@@ -36,6 +54,21 @@ struct ChannelAffine {
   Inferred infer(std::span<const TensorType> operands) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// A tensor of one value: the scale or shift that a normalisation has no weight for.
+struct Fill {
+  static constexpr std::string_view name = "fill";
+  static constexpr std::string_view summary = "a constant of one value (made by passes)";
+  static constexpr Arity tensors{0, 0};
+  static constexpr bool internal_op = true;
+  Shape shape;
+  double value = 0;
+  static constexpr auto fields = std::tuple{required("shape", &Fill::shape), required("value", &Fill::value)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType>, const TensorType&) const { return 0; }
 };
 
 // gamma / sqrt(variance + eps), times w along its first axis if w is given. Operands: gamma [C]; variance
@@ -71,14 +104,16 @@ struct FoldShift {
 };
 
 // y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and variance over the channels of a pixel. Ba
-// et al. 2016, as ConvNeXt uses it. Operands: x [N, C, H, W] or [N, C]; weight, bias [C].
-struct LayerNorm {
+// et al. 2016, as ConvNeXt uses it. Operands: x [N, C, H, W] or [N, C]; weight, bias [C] if it has them.
+struct LayerNorm : NormWeights {
   static constexpr std::string_view name = "layer_norm";
   static constexpr std::string_view summary = "normalisation over the channels of each pixel";
   static constexpr Arity tensors{1, 1};
   static constexpr int constants_from = 1;
-  double eps = 1e-5;
-  static constexpr auto fields = std::tuple{optional("eps", &LayerNorm::eps)};
+  static constexpr auto fields =
+      std::tuple{optional("eps", static_cast<double LayerNorm::*>(&LayerNorm::eps)),
+                 optional("scale", static_cast<bool LayerNorm::*>(&LayerNorm::scale)),
+                 optional("shift", static_cast<bool LayerNorm::*>(&LayerNorm::shift))};
 
   Inferred infer(std::span<const TensorType> operands) const;
   std::vector<Parameter> parameters(const TensorType& x) const;
@@ -102,6 +137,24 @@ struct LocalResponseNorm {
                  optional("beta", &LocalResponseNorm::beta), optional("k", &LocalResponseNorm::k)};
 
   Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// y[c] = sum of weight[j] * x[c + j - kernel / 2], zeros beyond the channels: one kernel for all channels, of
+// each pixel by itself. Wang et al. 2020, section 3.2 (ECA-Net). Operands: x [N, C, H, W] or [N, C]; weight
+// [1, 1, kernel].
+struct ChannelConv {
+  static constexpr std::string_view name = "channel_conv";
+  static constexpr std::string_view summary =
+      "1-D convolution over the channels of each pixel, of one kernel";
+  static constexpr Arity tensors{1, 1};
+  static constexpr int constants_from = 1;
+  int64_t kernel = 3;
+  static constexpr auto fields = std::tuple{required("kernel", &ChannelConv::kernel)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  std::vector<Parameter> parameters(const TensorType& x) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };

@@ -16,7 +16,17 @@ Inferred Pad::infer(std::span<const TensorType> operands) const {
     if (side < -kMaxDim || side > kMaxDim)
       return OpError{fmt::format("padding must be from {} to {}, got {}", -kMaxDim, kMaxDim, side),
                      "padding"};
+  for (int64_t side : {channels.before, channels.after})
+    if (side < -kMaxDim || side > kMaxDim)
+      return OpError{fmt::format("channels must be from {} to {}, got {}", -kMaxDim, kMaxDim, side),
+                     "channels"};
+  if (channels.before <= -x.shape.c() || channels.after <= -x.shape.c() ||
+      channels.before + channels.after <= -x.shape.c())
+    return OpError{
+        fmt::format("channels={} leaves none of {} channels", to_string(to_attr(channels)), x.shape.c()),
+        "channels"};
   TensorType out = x;
+  out.shape[1] += channels.before + channels.after;
   out.shape[2] += padding.top + padding.bottom;
   out.shape[3] += padding.left + padding.right;
   if (std::string problem = shape_problem(out.shape); !problem.empty())
@@ -24,15 +34,15 @@ Inferred Pad::infer(std::span<const TensorType> operands) const {
   return out;
 }
 
+Gathering Pad::gathering(const Shape& x) const {
+  Gathering out{{}, {}, value};
+  for (int64_t c = -channels.before; c < x.c() + channels.after; ++c)
+    out.sources.push_back({c >= 0 && c < x.c() ? c : kNoChannel, -padding.top, -padding.left});
+  return out;
+}
+
 void Pad::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
-  const Tensor& x = *operands[0];
-  const Shape &in = x.type.shape, &shape = out.type.shape;
-  auto to = out.data.begin();
-  for (int64_t n = 0; n < shape.n(); ++n)
-    for (int64_t c = 0; c < shape.c(); ++c)
-      for (int64_t h = -padding.top; h < shape.h() - padding.top; ++h)
-        for (int64_t w = -padding.left; w < shape.w() - padding.left; ++w)
-          *to++ = h >= 0 && h < in.h() && w >= 0 && w < in.w() ? x.at(n, c, h, w) : value;
+  evaluate_gathering(gathering(operands[0]->type.shape), *operands[0], out);
 }
 
 }  // namespace cardinal

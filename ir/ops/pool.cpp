@@ -77,16 +77,18 @@ void AvgPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) con
   Window window = window_of(*this);
   Padding pad = resolve_padding(window, in_h, in_w);
   for_each_window(*operands[0], out, [&](const double* plane, int64_t oh, int64_t ow) {
-    int64_t top = oh * window.stride.h - pad.top, left = ow * window.stride.w - pad.left;
-    int64_t bottom = std::min(top + kernel.h, in_h + pad.bottom),
-            right = std::min(left + kernel.w, in_w + pad.right);
-    int64_t padded_area = (bottom - top) * (right - left);
-    top = std::max<int64_t>(top, 0), left = std::max<int64_t>(left, 0);
-    bottom = std::min(bottom, in_h), right = std::min(right, in_w);
     double sum = 0;
-    for (int64_t h = top; h < bottom; ++h)
-      for (int64_t w = left; w < right; ++w) sum += plane[h * in_w + w];
-    return sum / static_cast<double>(count_include_pad ? padded_area : (bottom - top) * (right - left));
+    int64_t inside = 0, padded = 0;
+    for (int64_t kh = 0; kh < kernel.h; ++kh)
+      for (int64_t kw = 0; kw < kernel.w; ++kw) {
+        int64_t h = oh * window.stride.h + kh * dilation.h - pad.top,
+                w = ow * window.stride.w + kw * dilation.w - pad.left;
+        padded += h < in_h + pad.bottom && w < in_w + pad.right;
+        if (h < 0 || h >= in_h || w < 0 || w >= in_w) continue;
+        ++inside;
+        sum += plane[h * in_w + w];
+      }
+    return sum / static_cast<double>(count_include_pad ? padded : inside);
   });
 }
 

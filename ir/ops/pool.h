@@ -42,6 +42,7 @@ struct AvgPool : PoolWindow {
       std::tuple{required("kernel", static_cast<Pair AvgPool::*>(&AvgPool::kernel)),
                  optional("stride", static_cast<Pair AvgPool::*>(&AvgPool::stride)),
                  optional("padding", static_cast<Padding AvgPool::*>(&AvgPool::padding)),
+                 optional("dilation", static_cast<Pair AvgPool::*>(&AvgPool::dilation)),
                  optional("ceil_mode", static_cast<bool AvgPool::*>(&AvgPool::ceil_mode)),
                  optional("count_include_pad", &AvgPool::count_include_pad)};
 

@@ -50,6 +50,108 @@ TEST_CASE("layer norm over the channels of each pixel, also in place") {
   });
 }
 
+namespace {
+
+// The steps of a group norm as the planner makes them.
+std::vector<Step> group_norm_steps(StepBatch& batch, const View& x, const GroupFactorsKernel& kernel,
+                                   const std::vector<PackedWeight>& weights) {
+  const Shape& shape = x.shape;
+  const Shape pairs{shape.n(), shape.c(), 1, 2};
+  Step moments, factors, apply;
+  moments.inputs = {x};
+  moments.output = batch.place(pairs, Layout::nchw16c);
+  moments.kernel = MomentsKernel{};
+  moments.units = moments.output.blocks() * shape.n();
+  factors.inputs = {moments.output};
+  factors.output = batch.place(pairs, Layout::nchw16c);
+  factors.weights = weights;
+  factors.kernel = kernel;
+  factors.units = shape.n() * kernel.groups;
+  apply.inputs = {x};
+  for (int64_t w : {0, 1}) {
+    View& factor = apply.inputs.emplace_back(factors.output);
+    factor.offset += w * factor.stride_w;
+    factor.shape = {shape.n(), shape.c(), 1, 1};
+    factor.stride_h = factor.stride_w = 0;
+  }
+  apply.output = batch.place(shape, Layout::nchw16c);
+  apply.kernel = PointwiseKernel{PointwiseKernel::Base::mul, {{EpilogueStep::Kind::add, {}}}};
+  apply.units = apply.output.blocks() * shape.n() * shape.h();
+  return {moments, factors, apply};
+}
+
+double group_norm_at(const StepBatch& batch, const View& x, const GroupFactorsKernel& kernel, int64_t n,
+                     int64_t c, int64_t h, int64_t w) {
+  const int64_t width = x.shape.c() / kernel.groups, first = c / width * width;
+  const auto count = static_cast<double>(width * x.shape.h() * x.shape.w());
+  double mean = 0, variance = 0;
+  const auto each = [&](auto f) {
+    for (int64_t i = first; i < first + width; ++i)
+      for (int64_t y = 0; y < x.shape.h(); ++y)
+        for (int64_t z = 0; z < x.shape.w(); ++z) f(batch.at(x, n, i, y, z));
+  };
+  each([&](double v) { mean += v / count; });
+  each([&](double v) { variance += (v - mean) * (v - mean) / count; });
+  return (batch.at(x, n, c, h, w) - mean) / std::sqrt(variance + kernel.eps);
+}
+
+}  // namespace
+
+TEST_CASE("group norm over groups of any width") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout layout : vector_layouts(shape))
+        for (int64_t groups : {int64_t{1}, int64_t{5}, int64_t{6}, shape.c()}) {
+          if (shape.c() % groups != 0 || (shape.h() * shape.w() == 1 && groups == shape.c())) continue;
+          std::vector<float> weight, bias;
+          for (int64_t c = 0; c < shape.c(); ++c) {
+            weight.push_back(0.5f + 0.25f * static_cast<float>(c % 7));
+            bias.push_back(static_cast<float>(c % 5) - 2);
+          }
+          const GroupFactorsKernel kernel{groups, 1e-2};
+          const View x = batch.place(shape, layout);
+          const std::vector<Step> steps = group_norm_steps(
+              batch, x, kernel, {batch.place_constants(weight), batch.place_constants(bias)});
+          batch.add_chain(
+              steps,
+              [&batch, x, kernel, weight, bias](auto n, auto c, auto h, auto w) {
+                const auto at = static_cast<size_t>(c);
+                return group_norm_at(batch, x, kernel, n, c, h, w) * weight[at] + bias[at];
+              },
+              1e-5);
+        }
+  });
+}
+
+TEST_CASE("channel conv with few, many and more taps than channels") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout to : vector_layouts(shape))
+        for (int64_t size : {1, 3, 9, 33, 71}) {
+          std::vector<float> taps;
+          for (int64_t i = 0; i < size; ++i) taps.push_back(0.1f * static_cast<float>(i % 9) - 0.3f);
+          Step step;
+          step.inputs = {batch.place(shape, Layout::nchw16c)};
+          step.output = batch.place(shape, to);
+          step.weights = {batch.place_constants(taps)};
+          step.kernel = ChannelConvKernel{size};
+          step.units = step.output.blocks() * shape.n() * shape.h();
+          const View in = step.inputs[0];
+          batch.add(
+              step,
+              [&batch, in, taps](auto n, auto c, auto h, auto w) {
+                const auto reach = static_cast<int64_t>(taps.size() / 2);
+                double sum = 0;
+                for (int64_t i = c - reach; i <= c + reach; ++i)
+                  if (i >= 0 && i < in.shape.c())
+                    sum += taps[static_cast<size_t>(i - c + reach)] * batch.at(in, n, i, h, w);
+                return sum;
+              },
+              1e-5);
+        }
+  });
+}
+
 TEST_CASE("local response norm over few, many and more channels than there are") {
   check_on_all_targets([](StepBatch& batch) {
     for (const Shape& shape : test_shapes()) {

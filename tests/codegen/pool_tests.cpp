@@ -97,7 +97,7 @@ PoolCase draw_window(Draw& draw, PoolKernel::Mode mode) {
     if (draw.between(0, 3) == 0) op.padding = {Padding::Mode::same_upper};
     op.ceil_mode = draw.between(0, 1) != 0;
     bool include_pad = draw.between(0, 1) != 0;
-    if constexpr (std::is_same_v<Op, MaxPool>) op.dilation = {draw.between(1, 2), draw.between(1, 2)};
+    op.dilation = {draw.between(1, 2), draw.between(1, 2)};
     if constexpr (std::is_same_v<Op, AvgPool>) op.count_include_pad = include_pad;
     c.op = op;
     const TensorType type{DType::f32, c.x};

@@ -80,6 +80,9 @@ FixedWeights ported(const Graph& original, const WeightStore& store, const Graph
       case StoredOrder::hwio:
         out.set(name, {shape[2], shape[3], shape[1], shape[0]}, hwio(shape, values));
         break;
+      case StoredOrder::wio:
+        out.set(name, {shape[2], shape[1], shape[0]}, values);
+        break;
       case StoredOrder::io:
         out.set(name, {shape[1], shape[0]}, io_of_image(shape, values));
         break;

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Makes models/*.onnx, each with inputs and the outputs of onnxruntime (NAME.values.safetensors).
 
-Needs onnx, onnxruntime, numpy and safetensors. The files are kept in the repository: run this only to change them, then bless
+Needs onnx, onnxruntime, numpy and safetensors; makes those that are named, or all. The files are kept in the repository: run this only to change them, then bless
 the sources that the importer makes of them (see import_tests.cpp)."""
 
 import pathlib
+import sys
 
 import numpy as np
 import onnx
@@ -70,7 +71,7 @@ class Model:
         results = [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in outputs]
         graph = helper.make_graph(self.nodes, self.name, infos, results, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
-        model.ir_version = 3 if list_initializers else 8
+        model.ir_version = 3 if list_initializers else 10 if self.opset > 20 else 8
         feed = {n: self.random.standard_normal(shape).astype(np.float32) for n, shape, _ in self.inputs}
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         values = session.run(None, feed)
@@ -244,5 +245,39 @@ def external():
     m.write(m.conv(x, "conv", 8, 3, 3, bias=True), external=True)
 
 
-for make in (residual, nameless, mobile, shuffle, channels_last, pixels, old, gated, external):
-    make()
+def resized():
+    """Parts and sizes of images, channels of zeros, norms over groups, attention along the channels."""
+    m = Model("resized", opset=21)
+    x = m.input("image", [2, 3, 9, 10])
+    y = m.conv(x, "stem", 8, 3, 3)
+    y = m.node("GroupNormalization", y, m.weight("norm.weight", 8), m.weight("norm.bias", 8), num_groups=4, epsilon=1e-3)
+    # A shortcut without weights.
+    s = m.node("Slice", m.node("Relu", y), m.ints(0, 1), m.ints(2**60, -1), m.ints(2, 3), m.ints(2, 2))
+    s = m.node("Pad", s, m.ints(0, 3, 0, 0, 0, 5, 0, 0))
+    s = m.conv(s, "low", 16, 16, 3)
+    # As PyTorch exports a group norm, and an instance norm.
+    flat = m.node("Reshape", s, m.ints(0, 2, -1))
+    ones, zeros = m.constant("ones", np.ones(2, np.float32)), m.constant("zeros", np.zeros(2, np.float32))
+    s = m.node("Reshape", m.node("InstanceNormalization", flat, ones, zeros, epsilon=1e-5), m.ints(2, 16, 5, 4))
+    s = m.node("InstanceNormalization", s, m.weight("inst.weight", 16), m.weight("inst.bias", 16), epsilon=1e-2)
+    # Efficient channel attention.
+    gate = m.node("Squeeze", m.node("GlobalAveragePool", s), m.ints(3))
+    gate = m.node("Transpose", gate, perm=[0, 2, 1])
+    gate = m.node("Conv", gate, m.weight("eca.weight", 1, 1, 3), kernel_shape=[3], pads=[1, 1])
+    gate = m.node("Unsqueeze", m.node("Transpose", gate, perm=[0, 2, 1]), m.ints(3))
+    s = m.node("Mul", s, m.node("Sigmoid", gate))
+    up = m.node("Resize", s, "", m.constant("double", np.array([1, 1, 2, 2], np.float32)), mode="nearest",
+                coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    smooth = m.node("Resize", s, "", "", m.ints(2, 16, 10, 8), mode="linear", coordinate_transformation_mode="pytorch_half_pixel")
+    corners = m.node("Resize", s, "", "", m.ints(2, 16, 10, 8), mode="linear", coordinate_transformation_mode="align_corners")
+    y = m.node("Add", m.node("Add", up, smooth), corners)
+    y = m.node("DepthToSpace", y, blocksize=2, mode="CRD")
+    y = m.node("AveragePool", y, kernel_shape=[2, 3], dilations=[2, 1])
+    y = m.node("SpaceToDepth", m.node("Slice", y, m.ints(0), m.ints(14), m.ints(3)), blocksize=2)
+    m.write(y)
+
+
+names = sys.argv[1:]
+for make in (residual, nameless, mobile, shuffle, channels_last, pixels, old, gated, external, resized):
+    if not names or make.__name__ in names:
+        make()

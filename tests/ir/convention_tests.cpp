@@ -1,5 +1,6 @@
 // The table of conventions and what is derived from it.
 #include "ir/convention.h"
+#include "ir/weights.h"
 
 #include <catch2/catch.hpp>
 
@@ -38,6 +39,11 @@ TEST_CASE("the default convention is what ops say of themselves") {
 TEST_CASE("defaults follow the convention") {
   CHECK(with_defaults<BatchNorm>("keras").eps == 1e-3);
   CHECK(with_defaults<LayerNorm>("flax").eps == 1e-6);
+  CHECK(with_defaults<GroupNorm>("keras").eps == 1e-3);
+  CHECK(with_defaults<InstanceNorm>("flax").eps == 1e-6);
+  CHECK(with_defaults<InstanceNorm>("flax").complete());
+  CHECK_FALSE(with_defaults<InstanceNorm>("pytorch").scale);
+  CHECK(with_defaults<DepthToSpace>("keras").order == DepthOrder::dcr);
   CHECK(with_defaults<LeakyRelu>("keras").negative_slope == 0.3);
   CHECK(with_defaults<Gelu>("flax").approximate);
   CHECK_FALSE(with_defaults<AvgPool>("keras").count_include_pad);
@@ -62,6 +68,8 @@ TEST_CASE("weights are named and stored as the framework does it") {
   CHECK(weight_name(convention("flax"), "scale", {Role::scale, {8}, true}) == "params.scale");
   CHECK(weight_of(convention("keras"), {Role::kernel, {8, 4, 3, 3}}).stored == StoredOrder::hwio);
   CHECK(weight_of(convention("flax"), {Role::kernel, {8, 4}}).stored == StoredOrder::io);
+  CHECK(weight_of(convention("flax"), {Role::kernel, {1, 1, 3}}).stored == StoredOrder::wio);
+  CHECK(shape_in_file(weight_of(convention("flax"), {Role::kernel, {1, 1, 3}})) == Shape{3, 1, 1});
   CHECK(weight_of(convention("flax"), {Role::bias, {8}}).stored == StoredOrder::as_written);
 }
 

@@ -26,11 +26,17 @@ AttrValue ints(std::vector<int64_t> values) {
 AttrValue sample_value(const FieldInfo& field) {
   std::string_view type = field.type;
   auto word = [](const char* text) { return AttrValue{std::string(text)}; };
-  if (type == attr_type_name<int64_t>()) return {field.name == "channels" ? kChannels : int64_t{2}};
+  if (type == attr_type_name<int64_t>())
+    return {field.name == "channels" ? kChannels : field.name == "kernel" ? int64_t{3} : int64_t{2}};
   if (type == attr_type_name<double>()) return {0.375};
   if (type == attr_type_name<bool>()) return {!std::get<bool>(field.default_value.value)};
   if (type == attr_type_name<Pair>()) return field.is_required ? ints({3, 2}) : ints({2, 1});
   if (type == attr_type_name<Padding>()) return ints({1, 0, 2, 1});
+  if (type == attr_type_name<AxisRange>()) return ints({1, 0, 2});
+  if (type == attr_type_name<Sides>()) return ints({1, 2});
+  if (type == attr_type_name<Factors>()) return {AttrValue::List{{1.5}, {2.0}}};
+  if (type == attr_type_name<ResizeMode>()) return word("bilinear");
+  if (type == attr_type_name<DepthOrder>()) return word("dcr");
   if (type == attr_type_name<Shape>()) return ints({2, kChannels, 9, 8});
   if (type == attr_type_name<DType>()) return word("f32");
   if (type == attr_type_name<Layout>()) return word("nhwc");
@@ -106,6 +112,7 @@ std::vector<Graph> samples(const OpInfo& info) {
          std::set<int>{info.tensors.min, info.tensors.max < 0 ? info.tensors.min + 2 : info.tensors.max}) {
       std::optional<Graph> graph = sample_graph(op, tensors, {2, kChannels, 9, 8});
       if (!graph) graph = sample_graph(op, tensors, {2, kChannels});
+      if (!graph) graph = sample_graph(op, tensors, {2, kChannels, 8, 6});
       INFO(info.name << " with " << (field ? field->name : "defaults") << ": no sample operands fit");
       REQUIRE(graph);
       out.push_back(*std::move(graph));

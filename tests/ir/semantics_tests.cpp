@@ -271,8 +271,8 @@ TEST_CASE("value: adaptive pooling over bins that overlap or repeat pixels", "[s
 
 TEST_CASE("value: slice, channel_shuffle and shift", "[semantics]") {
   const Tensor x = counting({2, 3, 1, 2});
-  check_close(run_op(Slice{1}, {x}), {2, 3, 4, 5, 8, 9, 10, 11});
-  check_close(run_op(Slice{0, 1}, {x}), {0, 1, 6, 7});
+  check_close(run_op(Slice{{1, 0}}, {x}), {2, 3, 4, 5, 8, 9, 10, 11});
+  check_close(run_op(Slice{{0, 1}}, {x}), {0, 1, 6, 7});
   check_close(run_op(ChannelShuffle{2}, {counting({1, 6})}), {0, 3, 1, 4, 2, 5});
   check_close(run_op(ChannelShuffle{3}, {counting({1, 6})}), {0, 2, 4, 1, 3, 5});
   // Three taps along the width, one channel each, and one left over.
@@ -304,4 +304,46 @@ TEST_CASE("value: local_response_norm", "[semantics]") {
 
 TEST_CASE("value: channel_scale", "[semantics]") {
   check_close(run_op(ChannelScale{}, {counting({1, 2, 1, 2}), tensor({2}, {2, -1})}), {0, 2, -2, -3});
+}
+
+TEST_CASE("value: slices of rows and columns, channels of padding", "[semantics]") {
+  const Tensor x = tensor({1, 2, 2, 3}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  check_close(run_op(Slice{{}, {1, 0}, {0, 0, 2}}, {x}), {3, 5, 9, 11});
+  check_close(run_op(Slice{{-1, 0}, {0, -1}, {1, -1}}, {x}), {7});
+  check_close(run_op(Pad{{Padding::Mode::explicit_, 0, -2, -1, 1}, 9, {1, 0}}, {x}), {9, 9, 2, 9, 8, 9});
+  check_close(run_op(Pad{{}, 0, {-1, 1}}, {tensor({1, 2, 1, 1}, {1, 2})}), {2, 0});
+}
+
+TEST_CASE("value: space_to_depth and depth_to_space", "[semantics]") {
+  const Tensor x = tensor({1, 2, 2, 2}, {0, 1, 2, 3, 4, 5, 6, 7});
+  check_close(run_op(SpaceToDepth{2, DepthOrder::crd}, {x}), {0, 1, 2, 3, 4, 5, 6, 7});
+  check_close(run_op(SpaceToDepth{2, DepthOrder::dcr}, {x}), {0, 4, 1, 5, 2, 6, 3, 7});
+  for (DepthOrder order : {DepthOrder::crd, DepthOrder::dcr})
+    check_close(run_op(DepthToSpace{2, order}, {run_op(SpaceToDepth{2, order}, {x})}),
+                {0, 1, 2, 3, 4, 5, 6, 7});
+}
+
+TEST_CASE("value: resize", "[semantics]") {
+  const Tensor x = tensor({1, 1, 2, 2}, {0, 4, 8, 12});
+  check_close(run_op(Resize{{1, 2}}, {x}), {0, 0, 4, 4, 8, 8, 12, 12});
+  check_close(run_op(Resize{{1, 1}, {2, 3}}, {x}), {0, 0, 4, 8, 8, 12});
+  check_close(run_op(Resize{{1, 2}, {0, 0}, ResizeMode::bilinear}, {x}), {0, 1, 3, 4, 8, 9, 11, 12});
+  check_close(run_op(Resize{{1, 1}, {1, 3}, ResizeMode::bilinear_corners}, {x}), {0, 2, 4});
+}
+
+TEST_CASE("value: norms over groups, and with fewer weights", "[semantics]") {
+  const Tensor x = tensor({1, 2, 1, 2}, {1, 3, 5, 7}), weight = tensor({2}, {2, 10}),
+               bias = tensor({2}, {1, 0});
+  GroupNorm all{{4, true, true}, 1};
+  check_close(run_op(all, {x, weight, bias}), {-1, 1 - 2.0 / 3, 10.0 / 3, 10});
+  InstanceNorm each;
+  each.eps = 3;
+  check_close(run_op(each, {x}), {-0.5, 0.5, -0.5, 0.5});
+  check_close(run_op(BatchNorm{3, false, true}, {x, bias, tensor({2}, {0, 5}), tensor({2}, {1, 6})}),
+              {1.5, 2.5, 0, 2.0 / 3});
+}
+
+TEST_CASE("value: channel_conv", "[semantics]") {
+  check_close(run_op(ChannelConv{3}, {tensor({1, 4}, {1, 2, 3, 4}), tensor({1, 1, 3}, {1, 10, 100})}),
+              {210, 321, 432, 43});
 }

@@ -204,6 +204,9 @@ TEST_CASE("shape: pad", "[shape]") {
   CHECK(inferred(pad(-1, 0, -3, 0), {{2, 8, 4, 5}}) ==
         "the result's shape [2, 8, 0, 5] has a dimension of 0; every dimension must be at least 1");
   CHECK(inferred(pad(1, 1, 1, 1), {{2, 8}}) == "pad needs an input [N, C, H, W], got f32[2, 8]");
+  CHECK(inferred(Pad{{}, 0, {1, 2}}, {{2, 8, 4, 5}}) == "f32[2, 11, 4, 5]");
+  CHECK(inferred(Pad{{}, 0, {-3, -4}}, {{2, 8, 4, 5}}) == "f32[2, 1, 4, 5]");
+  CHECK(inferred(Pad{{}, 0, {-3, -5}}, {{2, 8, 4, 5}}) == "channels=[-3, -5] leaves none of 8 channels");
   CHECK(inferred(Pad{Padding::same()}, {{2, 8, 4, 5}}) ==
         "pad has no window to go by; write the padding's size instead of same");
 }
@@ -247,12 +250,19 @@ TEST_CASE("shape: adaptive pooling", "[shape]") {
 TEST_CASE("shape: ops that move channels", "[shape]") {
   const Shape x{2, 20, 3, 4};
   CHECK(inferred(Slice{}, {x}) == "f32[2, 20, 3, 4]");
-  CHECK(inferred(Slice{4}, {x}) == "f32[2, 16, 3, 4]");
-  CHECK(inferred(Slice{4, 7}, {{2, 20}}) == "f32[2, 3]");
-  CHECK(inferred(Slice{20}, {x}) == "begin must be one of the 20 channels, from 0; got 20");
-  CHECK(inferred(Slice{-1}, {x}) == "begin must be one of the 20 channels, from 0; got -1");
-  CHECK(inferred(Slice{4, 4}, {x}) == "end must be above begin=4 and at most the 20 channels; got 4");
-  CHECK(inferred(Slice{4, 21}, {x}) == "end must be above begin=4 and at most the 20 channels; got 21");
+  CHECK(inferred(Slice{{4, 0}}, {x}) == "f32[2, 16, 3, 4]");
+  CHECK(inferred(Slice{{4, 7}}, {{2, 20}}) == "f32[2, 3]");
+  CHECK(inferred(Slice{{-3, -1}}, {x}) == "f32[2, 2, 3, 4]");
+  CHECK(inferred(Slice{{0, 0, 3}, {1, -1}, {0, 3, 2}}, {x}) == "f32[2, 7, 1, 2]");
+  CHECK(inferred(Slice{{20, 0}}, {x}) == "c=[20, 0]: it begins outside the 20 channels");
+  CHECK(inferred(Slice{{-21, 0}}, {x}) == "c=[-21, 0]: it begins outside the 20 channels");
+  CHECK(inferred(Slice{{4, 4}}, {x}) == "c=[4, 4]: it leaves none of the 20 channels");
+  CHECK(inferred(Slice{{4, -30}}, {x}) == "c=[4, -30]: it leaves none of the 20 channels");
+  CHECK(inferred(Slice{{4, 21}}, {x}) == "c=[4, 21]: it ends behind the 20 channels");
+  CHECK(inferred(Slice{{}, {0, 4}}, {x}) == "h=[0, 4]: it ends behind the 3 rows");
+  CHECK(inferred(Slice{{}, {}, {4, 0}}, {x}) == "w=[4, 0]: it begins outside the 4 columns");
+  CHECK(inferred(Slice{{0, 0, 0}}, {x}) == "c=[0, 0, 0]: the step must be at least 1, got 0");
+  CHECK(inferred(Slice{{}, {1, 0}}, {{2, 20}}) == "f32[2, 20] has no rows to slice");
   CHECK(inferred(Slice{}, {{20}}) == "slice needs an input [N, C, H, W] or [N, C], got f32[20]");
   CHECK(inferred(ChannelShuffle{5}, {x}) == "f32[2, 20, 3, 4]");
   CHECK(inferred(ChannelShuffle{3}, {x}) == "20 channels are not divisible by groups=3");
@@ -286,4 +296,51 @@ TEST_CASE("shape: concat, flatten, softmax, activations", "[shape]") {
   CHECK(inferred(Softmax{}, {{2, 3}}) == "f32[2, 3]");
   CHECK(inferred(Softmax{}, {{3}}) == "softmax needs an input [N, C, H, W] or [N, C], got f32[3]");
   CHECK(inferred(Relu{}, {{2, 3}}) == "f32[2, 3]");
+}
+
+TEST_CASE("shape: resize", "[shape]") {
+  const Shape x{2, 8, 5, 6};
+  CHECK(inferred(Resize{{2, 2}}, {x}) == "f32[2, 8, 10, 12]");
+  CHECK(inferred(Resize{{1.5, 0.5}}, {x}) == "f32[2, 8, 7, 3]");
+  CHECK(inferred(Resize{{1, 1}, {7, 1}, ResizeMode::bilinear}, {x}) == "f32[2, 8, 7, 1]");
+  CHECK(inferred(Resize{{2, 2}, {7, 7}}, {x}) == "resize takes a scale or a size, not both");
+  CHECK(inferred(Resize{{0, 2}}, {x}) == "scale must be above 0 and at most 1024, got 0");
+  CHECK(inferred(Resize{{1, 1}, {7, 0}}, {x}) == "size must be at least 1, got [7, 0]");
+  CHECK(inferred(Resize{{0.1, 1}}, {x}) ==
+        "the result's shape [2, 8, 0, 6] has a dimension of 0; every dimension must be at least 1");
+  CHECK(inferred(Resize{{2, 2}}, {{2, 8}}) == "resize needs an input [N, C, H, W], got f32[2, 8]");
+}
+
+TEST_CASE("shape: space_to_depth and depth_to_space", "[shape]") {
+  CHECK(inferred(SpaceToDepth{2}, {{2, 3, 6, 8}}) == "f32[2, 12, 3, 4]");
+  CHECK(inferred(DepthToSpace{2}, {{2, 12, 3, 4}}) == "f32[2, 3, 6, 8]");
+  CHECK(inferred(SpaceToDepth{4}, {{2, 3, 6, 8}}) == "6x8 pixels are not divisible into blocks of 4x4");
+  CHECK(inferred(DepthToSpace{4}, {{2, 12, 3, 4}}) ==
+        "12 channels are not divisible into blocks of 4x4 pixels");
+  CHECK(inferred(SpaceToDepth{0}, {{2, 3, 6, 8}}) == "factor must be from 1 to 1024, got 0");
+}
+
+TEST_CASE("shape: norms and their weights", "[shape]") {
+  const Shape x{2, 8, 3, 3};
+  GroupNorm groups;
+  groups.groups = 4;
+  CHECK(inferred_written(groups, {x}) == "f32[2, 8, 3, 3]");
+  groups.groups = 3;
+  CHECK(inferred_written(groups, {x}) == "8 channels are not divisible by groups=3");
+  groups.groups = 0;
+  CHECK(inferred_written(groups, {x}) == "groups must be at least 1, got 0");
+  CHECK(inferred_written(InstanceNorm{}, {x}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred_written(InstanceNorm{}, {{2, 8}}) ==
+        "instance_norm needs an input [N, C, H, W], got f32[2, 8]");
+  CHECK(parameters(BatchNorm{}, {DType::f32, x}).size() == 4);
+  CHECK(parameters(BatchNorm{1e-5, false, true}, {DType::f32, x}).size() == 3);
+  CHECK(parameters(BatchNorm{1e-5, false, false}, {DType::f32, x}).size() == 2);
+  CHECK(parameters(InstanceNorm{}, {DType::f32, x}).empty());
+  CHECK(parameters(LayerNorm{1e-5, true, false}, {DType::f32, x}).size() == 1);
+}
+
+TEST_CASE("shape: channel_conv", "[shape]") {
+  CHECK(inferred_written(ChannelConv{5}, {{2, 8, 1, 1}}) == "f32[2, 8, 1, 1]");
+  CHECK(inferred_written(ChannelConv{4}, {{2, 8}}) == "kernel must be odd and from 1 to 1023, got 4");
+  CHECK(inferred(ChannelConv{3}, {{2, 8}, {1, 1, 5}}) == "the kernel must be [1, 1, 3], got f32[1, 1, 5]");
 }

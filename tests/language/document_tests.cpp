@@ -79,12 +79,17 @@ TEST_CASE("the reference's table of conventions is the compiler's") {
   };
   check_row("weights of a `conv` or `linear` called P", names({Role::kernel, Role::bias}));
   check_row("of a `batch_norm`", names({Role::scale, Role::shift, Role::mean, Role::variance}));
-  check_row("of a `layer_norm`", names({Role::scale, Role::shift}));
+  check_row("of a `layer_norm`, `group_norm` or `instance_norm`", names({Role::scale, Role::shift}));
   check_row("of a `channel_scale`",
             [](const Convention& c) { return weight_name(c, "P", {Role::scale, {}, true}); });
   check_row("of a `prelu`", names({Role::slope}));
   check_row("`eps` of `batch_norm`", [](const Convention& c) { return c.batch_norm_eps; });
-  check_row("`eps` of `layer_norm`", [](const Convention& c) { return c.layer_norm_eps; });
+  check_row("`eps` of `layer_norm`, `group_norm` and `instance_norm`",
+            [](const Convention& c) { return c.layer_norm_eps; });
+  check_row("`scale` and `shift` of `instance_norm`",
+            [](const Convention& c) { return c.instance_norm_weights; });
+  check_row("`order` of `space_to_depth` and `depth_to_space`",
+            [](const Convention& c) { return to_string(to_attr(c.depth_order)); });
   check_row("`count_include_pad` of `avg_pool`", [](const Convention& c) { return c.count_include_pad; });
   check_row("`layout` of inputs and outputs", [](const Convention& c) { return to_string(c.layout); });
   check_row("`order` of `flatten`", [](const Convention& c) { return to_string(to_attr(c.flatten)); });

@@ -32,6 +32,7 @@ block B( x,n:int=2 ){ # opens
   # last
 }
 network n{input x:f32[1,3,8,8] layout=nhwc
+  y=x|>reuse  b[0].2:B
   return out=x|>b[0].1:B(n=4),other=-x[0]**2 layout=nchw}
 )";
   std::string wanted = R"(let a = 1  # one
@@ -48,6 +49,7 @@ block B(x, n: int = 2) {  # opens
 
 network n {
   input x: f32[1, 3, 8, 8] layout=nhwc
+  y = x |> reuse b[0].2: B
   return out = x |> b[0].1: B(n=4), other = -x[0] ** 2 layout=nchw
 }
 )";

@@ -151,3 +151,31 @@ TEST_CASE("what elaboration makes can be printed, parsed and printed again") {
     CHECK(print(*again, &sources) == text);
   }
 }
+
+TEST_CASE("reuse takes the weights of an earlier layer or block") {
+  const auto network = [](const std::string& body) {
+    return "block Two(x) {\n  return x |> a: conv(4, kernel=3) |> b: batch_norm\n}\nnetwork n {\n  input x: "
+           "f32[1, 4, 8, 8]\n" +
+           body + "}\n";
+  };
+  const std::string graph =
+      test::graph_of(network("  y = x |> t: Two |> c: conv(4, kernel=1)\n  return y |> reuse t: Two |> reuse "
+                             "t.a: conv(4, kernel=3)\n"));
+  const auto count = [&](const std::string& text) {
+    int found = 0;
+    for (size_t at = graph.find(text); at != std::string::npos; at = graph.find(text, at + 1)) ++found;
+    return found;
+  };
+  CHECK(count("= weight {") == 6);
+  CHECK(count("@t.a.weight = weight") == 1);
+  CHECK(count("conv(") == 4);
+  CHECK(contains(errors_of(network("  return x |> reuse t: Two\n")),
+                 "there is no layer 't' before this one whose weights could be used again"));
+  CHECK(contains(errors_of(network("  y = x |> c: relu\n  return y |> reuse c: conv(4, kernel=1)\n")),
+                 "the layer 'c' has no weight 'c.weight' that could be used again"));
+  CHECK(contains(
+      errors_of(network("  y = x |> c: conv(4, kernel=1)\n  return y |> reuse c: conv(8, kernel=1)\n")),
+      "c.weight"));
+  CHECK(contains(errors_of(network("  y = x |> c: conv(4, kernel=1)\n  return y |> c: conv(4, kernel=1)\n")),
+                 "the layer name 'c' is used twice; to use its weights again, write reuse before the name"));
+}

@@ -4,7 +4,7 @@ A test applies if
   - every op of its model is one that the importer knows (the tables in compiler/import/),
   - its data are float32 tensors of rank 2 or 4, [N, C] or [N, C, H, W], of known sizes (--ranks asks for others),
   - it computes inference, and uses its ops as such networks do: what the op names an axis for is the channels, what it
-    reduces is the image, what it pads is the image with a constant.
+    reduces is the image, what it pads is the image or the channels with a constant, what it slices is not the batch.
 What a node's test feeds in as a weight or a setting (see PARAMETERS) is known when a network is compiled, so it is made
 an initializer of the model first.
 """
@@ -19,6 +19,7 @@ FLOAT = onnx.TensorProto.FLOAT
 
 # Ops whose operands from the given one on are weights or settings; for those not listed, all operands are data.
 PARAMETERS = {
+    "GroupNormalization": 1, "InstanceNormalization": 1, "Resize": 1, "Upsample": 1,
     "BatchNormalization": 1, "Clip": 1, "Conv": 1, "Dropout": 1, "Expand": 1, "Gemm": 1, "LayerNormalization": 1, "MatMul": 1,
     "PRelu": 1, "Pad": 1, "Pow": 1, "ReduceMax": 1, "ReduceMean": 1, "ReduceSum": 1, "Reshape": 1, "Slice": 1, "Split": 1, "Squeeze": 1,
     "Unsqueeze": 1,
@@ -102,10 +103,15 @@ def misuse(node, rank, known, opset):
     if op == "Slice":
         axes = setting(node, known, "axes", 3)
         starts = setting(node, known, "starts", 1) or []
-        if [axis_of(int(i)) for i in (axes if axes is not None else range(len(starts)))] != [1]:
-            return "acts along another axis than the channels"
-        if any(step != 1 for step in setting(node, known, "steps", 4) or []):
-            return "takes every so many elements"
+        if any(axis_of(int(i)) == 0 for i in (axes if axes is not None else range(len(starts)))):
+            return "takes a part of the batch"
+        if any(step < 1 for step in setting(node, known, "steps", 4) or []):
+            return "turns elements"
+    if op == "Resize":
+        stretches = a.get("keep_aspect_ratio_policy", b"stretch") == b"stretch"
+        crops = a.get("coordinate_transformation_mode") == b"tf_crop_and_resize"
+        if a.get("mode") == b"cubic" or a.get("antialias") or crops or not stretches:
+            return "prepares pictures"
     if op.startswith("Reduce"):
         axes = setting(node, known, "axes", 1)
         if rank != 4 or axes is None or sorted(axis_of(int(i)) for i in axes) != [2, 3]:
@@ -117,8 +123,8 @@ def misuse(node, rank, known, opset):
         axes = [axis_of(int(i)) for i in axes] if axes else list(range(rank))
         if rank != 4 or pads is None:
             return "pads another axis than the image's"
-        if any(pad != 0 for pad, axis in zip(pads, axes * 2) if axis < 2):
-            return "pads another axis than the image's"
+        if any(pad != 0 for pad, axis in zip(pads, axes * 2) if axis < 1):
+            return "pads the batch"
     if op == "BatchNormalization" and (a.get("training_mode") or len([o for o in node.output if o]) > 1):
         return "is training"
     if op == "Dropout" and (len(node.input) > 2 and known.get(node.input[2], False) or len([o for o in node.output if o]) > 1):

@@ -105,6 +105,94 @@ def se_resnext(depths):
     return torchvision.models.ResNet(SEBottleneck, depths, groups=32, width_per_group=4)
 
 
+class EfficientChannelAttention(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        taps = int(abs((math.log2(channels) + 1) / 2))
+        kernel = taps if taps % 2 else taps + 1
+        self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, x):
+        return x * self.conv(means(x)[:, None])[:, 0, :, None, None].sigmoid()
+
+
+class ECABottleneck(torchvision.models.resnet.Bottleneck):
+    def __init__(self, inputs, channels, *args, **options):
+        super().__init__(inputs, channels, *args, **options)
+        self.eca = EfficientChannelAttention(4 * channels)
+
+    def forward(self, x):
+        y = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        y = self.eca(self.bn3(self.conv3(y)))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def eca_resnet(depths):
+    return torchvision.models.ResNet(ECABottleneck, depths)
+
+
+class CifarBlock(nn.Module):
+    def __init__(self, inputs, channels, stride):
+        super().__init__()
+        self.conv1, self.bn1 = conv(inputs, channels, 3, stride), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = conv(channels, channels, 3), nn.BatchNorm2d(channels)
+        self.stride, self.more = stride, channels - inputs
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        half = self.more // 2
+        return F.relu(y + F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, self.more - half)))
+
+
+class CifarResNet(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        self.conv1, self.bn1 = conv(3, 16, 3), nn.BatchNorm2d(16)
+        inputs = 16
+        for stage, channels in enumerate((16, 32, 64)):
+            blocks = [CifarBlock(inputs, channels, 2 if stage > 0 else 1)]
+            blocks += [CifarBlock(channels, channels, 1) for _ in range(depth - 1)]
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+            inputs = channels
+        self.linear = nn.Linear(inputs, 10)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.linear(means(self.layer3(self.layer2(self.layer1(x)))))
+
+
+class PyramidBlock(nn.Module):
+    def __init__(self, inputs, channels, stride):
+        super().__init__()
+        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv(inputs, channels, 3, stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(channels), conv(channels, channels, 3)
+        self.bn3, self.stride, self.more = nn.BatchNorm2d(channels), stride, channels - inputs
+
+    def forward(self, x):
+        y = self.bn3(self.conv2(F.relu(self.bn2(self.conv1(self.bn1(x))))))
+        shortcut = F.avg_pool2d(x, 2, 2, ceil_mode=True) if self.stride == 2 else x
+        return y + F.pad(shortcut, (0, 0, 0, 0, 0, self.more))
+
+
+class PyramidNet(nn.Module):
+    def __init__(self, depth, alpha):
+        super().__init__()
+        self.conv1, self.bn1 = conv(3, 16, 3), nn.BatchNorm2d(16)
+        inputs, width = 16, 16.0
+        for stage in range(3):
+            blocks = nn.Sequential()
+            for i in range(depth):
+                width += alpha / (3 * depth)
+                blocks.append(PyramidBlock(inputs, round(width), 2 if stage > 0 and i == 0 else 1))
+                inputs = round(width)
+            self.add_module(f"layer{stage + 1}", blocks)
+        self.bn_final, self.fc = nn.BatchNorm2d(inputs), nn.Linear(inputs, 10)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.bn1(self.conv1(x)))))
+        return self.fc(means(F.relu(self.bn_final(x))))
+
+
 class GrownResNet18(torchvision.models.ResNet):
     """`fresh`: the added blocks are as initialised; what they make is not used here then, for it is what they get."""
 

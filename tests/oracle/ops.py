@@ -113,6 +113,9 @@ def others():
     yield function("avg_pool(3, stride=2, padding=[0, 1, 1, 0], count_include_pad=false)", image,
                    lambda m, x: F.avg_pool2d(F.pad(x, (1, 0, 0, 1)), 3, 2)
                    / F.avg_pool2d(F.pad(torch.ones_like(x), (1, 0, 0, 1)), 3, 2))
+    yield function("avg_pool([3, 2], stride=[2, 1], padding=[1, 2], dilation=[2, 3])", image,
+                   lambda m, x: F.conv2d(x, torch.full((20, 1, 3, 2), 1 / 6, dtype=x.dtype), stride=(2, 1),
+                                         padding=(1, 2), dilation=(2, 3), groups=20))
     yield function("pad([1, 2, 3, 0])", image, lambda m, x: F.pad(x, (2, 0, 1, 3)))
     yield function("pad([1, -2, -3, 4], value=-1.5)", image, lambda m, x: F.pad(x, (-2, 4, 1, -3), value=-1.5))
     yield function("pad([1, 0, 0, 1]) |> a: conv(24, kernel=3, stride=2, padding=1)", image,
@@ -205,15 +208,15 @@ def channels():
                        lambda m, x, g=groups: F.channel_shuffle(F.relu(x), g))
     for begin, end in ((0, 16), (16, 40), (5, 21), (32, 48), (16, 20), (47, 48)):
         for before in ("", "relu |> "):
-            yield function(f"{before}slice(begin={begin}, end={end})", [2, 48, 5, 7],
+            yield function(f"{before}slice(c=[{begin}, {end}])", [2, 48, 5, 7],
                            lambda m, x, b=begin, e=end, r=before: (F.relu(x) if r else x)[:, b:e])
-        yield function(f"relu |> slice(begin={begin}, end={end}) |> a: conv(24, kernel=3)", [1, 48, 5, 7],
+        yield function(f"relu |> slice(c=[{begin}, {end}]) |> a: conv(24, kernel=3)", [1, 48, 5, 7],
                        lambda m, x, b=begin, e=end: m.a(F.relu(x)[:, b:e]),
                        a=nn.Conv2d(end - begin, 24, 3, padding=1, bias=False))
     for count, kernel in ((9, 3), (40, 3), (150, 3), (25, 5), (144, 5)):
         yield function(f"shift(kernel={kernel})", [2, count, 7, 9], lambda m, x, k=kernel: shifted(x, k))
-    yield function("slice(x, end=58) + slice(x, begin=58)", [1, 116, 6, 6], lambda m, x: x[:, :58] + x[:, 58:])
-    yield function("concat(slice(x, end=16), relu(slice(x, begin=16))) |> channel_shuffle(groups=2)", [1, 32, 6, 6],
+    yield function("slice(x, c=[0, 58]) + slice(x, c=[58, 0])", [1, 116, 6, 6], lambda m, x: x[:, :58] + x[:, 58:])
+    yield function("concat(slice(x, c=[0, 16]), relu(slice(x, c=[16, 0]))) |> channel_shuffle(groups=2)", [1, 32, 6, 6],
                    lambda m, x: F.channel_shuffle(torch.cat([x[:, :16], F.relu(x[:, 16:])], 1), 2))
     yield function("concat(split(x, 4)) + concat(split(x, [5, 11, 16]))", [1, 32, 6, 6], lambda m, x: x + x)
     # Spatial attention: one number a pixel; and one a row, a column, a channel.
@@ -221,13 +224,83 @@ def channels():
                    lambda m, x: x * torch.sigmoid(m.a(x)), a=nn.Conv2d(37, 1, 7, padding=3, bias=False))
     yield function("relu(x) + adaptive_avg_pool(x, [6, 1]) * adaptive_max_pool(x, [1, 7])", [2, 37, 6, 7],
                    lambda m, x: F.relu(x) + x.mean(3, keepdim=True) * x.amax(2, keepdim=True))
-    yield function("concat(slice(x, end=5), relu(slice(x, begin=5)))", [1, 32, 6, 6],
+    yield function("concat(slice(x, c=[0, 5]), relu(slice(x, c=[5, 0])))", [1, 32, 6, 6],
                    lambda m, x: torch.cat([x[:, :5], F.relu(x[:, 5:])], 1))
 
 
 def over_channels(norm, x):
     """nn.LayerNorm, which takes the channels last."""
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def slices():
+    shape = [2, 37, 9, 11]
+    for text, f in (
+        ("h=[1, -1], w=[0, 0, 2]", lambda x: x[:, :, 1:-1, ::2]), ("c=[5, 0, 2], h=[0, 0, 2], w=[1, 0, 2]", lambda x: x[:, 5::2, ::2, 1::2]),
+        ("c=[-20, 0], w=[-3, 0]", lambda x: x[:, -20:, :, -3:]), ("h=[0, 5]", lambda x: x[:, :, :5]),
+    ):
+        yield function(f"slice({text})", shape, lambda m, x, f=f: f(x))
+        yield function(f"relu |> slice({text})", shape, lambda m, x, f=f: f(F.relu(x)))
+    yield function("relu |> slice(h=[0, 0, 2], w=[0, 0, 2]) |> a: conv(24, kernel=1) |> relu |> slice(h=[0, -1]) "
+                   "|> b: conv(8, kernel=1)", shape,
+                   lambda m, x: m.b(F.relu(m.a(F.relu(x)[:, :, ::2, ::2]))[:, :, :-1]),
+                   a=nn.Conv2d(37, 24, 1, bias=False), b=nn.Conv2d(24, 8, 1, bias=False))
+    yield function("pad(0, channels=[3, 20])", shape, lambda m, x: F.pad(x, (0, 0, 0, 0, 3, 20)))
+    yield function("relu |> pad([1, 0, -2, 3], channels=[16, -2], value=0.5)", shape,
+                   lambda m, x: F.pad(F.relu(x), (0, 3, 1, -2, 16, -2), value=0.5))
+    # A Focus stem: every second pixel, in four ways.
+    yield function("concat(slice(x, h=[0, 0, 2], w=[0, 0, 2]), slice(x, h=[1, 0, 2], w=[0, 0, 2]), "
+                   "slice(x, h=[0, 0, 2], w=[1, 0, 2]), slice(x, h=[1, 0, 2], w=[1, 0, 2])) |> a: conv(16, kernel=3)", [1, 3, 12, 10],
+                   lambda m, x: m.a(torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1)),
+                   a=nn.Conv2d(12, 16, 3, padding=1, bias=False))
+    for count, block in ((3, 2), (20, 2), (5, 3)):
+        yield Case(f"space_to_depth({block})", [2, count, 6, 12], {"op": nn.PixelUnshuffle(block)})
+        yield Case(f"depth_to_space({block})", [2, count * block ** 2, 3, 5], {"op": nn.PixelShuffle(block)})
+    yield function("relu |> depth_to_space(2, order=dcr)", [2, 36, 3, 5], lambda m, x: F.pixel_shuffle(
+        F.relu(x).reshape(2, 4, 9, 3, 5).transpose(1, 2).reshape(2, 36, 3, 5), 2))
+
+
+def resizes():
+    shape = [2, 21, 7, 9]
+    for text, options in (
+        ("scale=2", dict(scale_factor=2)), ("scale=[1.5, 0.5]", dict(scale_factor=(1.5, 0.5))), ("size=[3, 25]", dict(size=(3, 25))),
+        ("scale=2, mode=bilinear", dict(scale_factor=2, mode="bilinear", align_corners=False)),
+        ("scale=1.3, mode=bilinear", dict(scale_factor=1.3, mode="bilinear", align_corners=False)),
+        ("size=[4, 14], mode=bilinear", dict(size=(4, 14), mode="bilinear", align_corners=False)),
+        ("size=[13, 1], mode=bilinear_corners", dict(size=(13, 1), mode="bilinear", align_corners=True)),
+    ):
+        yield function(f"relu |> resize({text})", shape, lambda m, x, o=options: F.interpolate(F.relu(x), **o))
+    # Two levels of a feature pyramid, and soft attention from an hourglass.
+    yield function("(x |> a: conv(16, kernel=1)) + (x |> b: conv(16, kernel=3, stride=2) |> resize(size=[7, 9]))", shape,
+                   lambda m, x: m.a(x) + F.interpolate(m.b(x), size=(7, 9)),
+                   a=nn.Conv2d(21, 16, 1, bias=False), b=nn.Conv2d(21, 16, 3, 2, 1, bias=False))
+    yield function("x * (1 + (x |> max_pool(3, stride=2, padding=1) |> a: conv(21, kernel=3) |> resize(size=[7, 9], mode=bilinear) "
+                   "|> sigmoid))", shape,
+                   lambda m, x: x * (1 + torch.sigmoid(F.interpolate(m.a(F.max_pool2d(x, 3, 2, 1)), size=(7, 9), mode="bilinear"))),
+                   a=nn.Conv2d(21, 21, 3, padding=1, bias=False))
+
+
+def group_norms():
+    for shape, groups in (([2, 36, 7, 9], 4), ([1, 64, 6, 5], 32), ([2, 21, 1, 3], 1), ([3, 40], 8)):
+        yield Case(f"op: group_norm({groups})", shape, {"op": nn.GroupNorm(groups, shape[1])})
+        yield function(f"relu |> op: group_norm({groups}, eps=0.01, scale=false, shift=false) |> relu", shape,
+                       lambda m, x: F.relu(m.op(F.relu(x))), op=nn.GroupNorm(groups, shape[1], eps=0.01, affine=False))
+    yield Case("op: instance_norm", [2, 21, 7, 9], {"op": nn.InstanceNorm2d(21)})
+    yield Case("op: instance_norm(scale=true, shift=true)", [2, 21, 7, 9], {"op": nn.InstanceNorm2d(21, affine=True)})
+    yield Case("op: batch_norm(scale=false, shift=false)", [2, 21, 7, 9], {"op": nn.BatchNorm2d(21, affine=False)})
+    yield function("a: conv(24, kernel=3) |> n: batch_norm(scale=false, shift=false) |> relu", [2, 21, 7, 9],
+                   lambda m, x: F.relu(m.n(m.a(x))), a=nn.Conv2d(21, 24, 3, padding=1, bias=False),
+                   n=nn.BatchNorm2d(24, affine=False))
+    yield function("op: layer_norm(scale=false, shift=false)", [2, 21, 7, 9], lambda m, x: over_channels(m.op, x),
+                   op=nn.LayerNorm(21, elementwise_affine=False))
+    # Efficient channel attention, and a layer that is used twice.
+    for count, kernel in ((37, 3), (128, 5), (16, 9)):
+        yield function(f"x * (x |> global_avg_pool |> op: channel_conv({kernel}) |> sigmoid)", [2, count, 5, 6],
+                       lambda m, x: x * m.op(x.mean((2, 3))[:, None])[:, 0, :, None, None].sigmoid(),
+                       op=nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False))
+    yield function("x |> a: conv(21, kernel=3) |> n: batch_norm |> relu |> reuse a: conv(21, kernel=3) |> relu |> reuse n: batch_norm",
+                   [2, 21, 7, 9], lambda m, x: m.n(F.relu(m.a(F.relu(m.n(m.a(x)))))),
+                   a=nn.Conv2d(21, 21, 3, padding=1, bias=False), n=nn.BatchNorm2d(21))
 
 
 def scaled(case, count):
@@ -284,12 +357,13 @@ def randomise(case, generator):
     for layer in case.modules():
         if isinstance(layer, nn.PReLU):
             layer.weight.data.uniform_(-0.5, 0.5, generator=generator)
-        if isinstance(layer, nn.LayerNorm):
+        if isinstance(layer, (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d)) and layer.weight is not None:
             layer.weight.data.uniform_(0.5, 1.5, generator=generator)
             layer.bias.data.normal_(0, 0.3, generator=generator)
         if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            layer.weight.data.uniform_(0.5, 1.5, generator=generator)
-            layer.bias.data.normal_(0, 0.3, generator=generator)
+            if layer.affine:
+                layer.weight.data.uniform_(0.5, 1.5, generator=generator)
+                layer.bias.data.normal_(0, 0.3, generator=generator)
             layer.running_mean.normal_(0, 0.5, generator=generator)
             layer.running_var.uniform_(0.5, 2, generator=generator)
 
@@ -314,7 +388,8 @@ def main():
 
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    cases = [case for case in (*convolutions(), *others(), *same_padding(), *patterns(), *channels(), *norms(), *scalars()) if args.only in case.text]
+    cases = [case for case in (*convolutions(), *others(), *same_padding(), *patterns(), *channels(), *norms(), *scalars(),
+                          *slices(), *resizes(), *group_norms()) if args.only in case.text]
     worst, failures = 0.0, 0
     for case in cases:
         with tempfile.TemporaryDirectory() as directory:

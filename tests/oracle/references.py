@@ -4,8 +4,9 @@ its Reference."""
 import dataclasses
 from typing import Any, Callable
 
-from models import AlexNet2012, D2lResidual, D2lResNet18, D2lResNeXtBlock, GrownResNet18, HighwayNet, LeNet, MobileNetV1, NiN
-from models import PreActResNet, ShiftNet, ShiftResNet20, ShuffleNetV1, googlenet_trained, regnet, resnet_v1, se_resnext
+from models import AlexNet2012, CifarResNet, D2lResidual, D2lResNet18, D2lResNeXtBlock, GrownResNet18, HighwayNet, LeNet
+from models import MobileNetV1, NiN, PreActResNet, PyramidNet, ShiftNet, ShiftResNet20, ShuffleNetV1, eca_resnet
+from models import googlenet_trained, regnet, resnet_v1, se_resnext
 from torch import nn
 
 
@@ -33,6 +34,14 @@ REFERENCES = {
     "resnet152 (v1)": Reference(lambda: resnet_v1([3, 8, 36, 3]), "resnet152", {"v1": "true"}),
     "se_resnext50_32x4d": Reference(lambda: se_resnext([3, 4, 6, 3])),
     "se_resnext101_32x4d": Reference(lambda: se_resnext([3, 4, 23, 3])),
+    "eca_resnet50": Reference(lambda: eca_resnet([3, 4, 6, 3])),
+    "eca_resnet101": Reference(lambda: eca_resnet([3, 4, 23, 3])),
+    "cifar_resnet20": Reference(lambda: CifarResNet(3), odd_size=37),
+    "cifar_resnet32": Reference(lambda: CifarResNet(5), odd_size=37),
+    "cifar_resnet44": Reference(lambda: CifarResNet(7), odd_size=37),
+    "cifar_resnet56": Reference(lambda: CifarResNet(9), odd_size=37),
+    "cifar_resnet110": Reference(lambda: CifarResNet(18), odd_size=37),
+    "pyramidnet110": Reference(lambda: PyramidNet(18, 48), odd_size=37),
     "grown_resnet18": Reference(lambda: GrownResNet18(False)),
     "grown_resnet18 (as initialised)": Reference(lambda: GrownResNet18(True), "grown_resnet18"),
     "preact_resnet18": Reference(lambda: PreActResNet([2, 2, 2, 2], basic=True)),

@@ -244,9 +244,42 @@ TEST_CASE("zeros around an image become the padding of the window that reads it"
 TEST_CASE("moving channels to where they are is nothing") {
   Graph g;
   NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");
-  NodeId still = g.add(Shift{{1, 1}}, {g.add(ChannelShuffle{1}, {g.add(Slice{0, 8}, {x})})});
-  g.add(Output{}, {g.add(Slice{0, 4}, {still})}, "y");
+  NodeId still = g.add(Shift{{1, 1}}, {g.add(ChannelShuffle{1}, {g.add(Slice{{0, 8}}, {x})})});
+  g.add(Output{}, {g.add(Slice{{0, 4}}, {still})}, "y");
   Graph simple = simplify(g);
   CHECK(count<Slice>(simple) == 1);
   CHECK(count<ChannelShuffle>(simple) + count<Shift>(simple) == 0);
+}
+
+TEST_CASE("complete_norms leaves batch, layer and group norms with both weights") {
+  Graph g;
+  g.name = "norms";
+  NodeId x = g.add(Input{DType::f32, Shape{2, 8, 5, 5}, Layout::nchw}, {}, "x");
+  x = layer(g, BatchNorm{1e-5, false, false}, {x}, "bn");
+  x = layer(g, LayerNorm{1e-5, true, false}, {x}, "ln");
+  x = layer(g, InstanceNorm{}, {x}, "in");
+  x = layer(g, GroupNorm{{1e-5, false, true}, 4}, {x}, "gn");
+  g.add(Output{}, {x}, "y");
+  const Graph complete = complete_norms(g);
+  CHECK(count<Fill>(complete) == 2);
+  CHECK(count<InstanceNorm>(complete) == 0);
+  CHECK(count<GroupNorm>(complete) == 2);
+  for (NodeId id : complete.ids())
+    if (const auto* norm = complete[id].as<GroupNorm>()) CHECK(norm->complete());
+  CHECK(difference(g, complete) < 1e-12);
+  CHECK(count<BatchNorm>(lower_batch_norm(complete)) == 0);
+  CHECK(count<BatchNorm>(lower_batch_norm(g)) == 1);
+}
+
+TEST_CASE("simplify removes resizes, slices and pads that change nothing") {
+  Graph g;
+  g.name = "still";
+  NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");
+  NodeId still = g.add(Resize{{1, 1}, {5, 5}, ResizeMode::bilinear}, {g.add(Pad{}, {g.add(Slice{}, {x})})});
+  NodeId moved = g.add(Slice{{}, {0, 0, 2}, {0, -1}}, {still});
+  g.add(Output{}, {g.add(Pad{{}, 0, {1, -1}}, {g.add(Resize{{2, 1}}, {moved})})}, "y");
+  const Graph simple = simplify(g);
+  CHECK(count<Slice>(simple) == 1);
+  CHECK(count<Pad>(simple) == 1);
+  CHECK(count<Resize>(simple) == 1);
 }

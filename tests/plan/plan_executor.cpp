@@ -251,13 +251,73 @@ class Executor {
   void execute(const Step& step, const GatherKernel& k) {
     const View& in = step.inputs[0];
     const Shape& s = step.output.shape;
-    REQUIRE(k.sources.size() == static_cast<size_t>(s.c()));
+    REQUIRE(k.gathering.sources.size() == static_cast<size_t>(s.c()));
     REQUIRE(step.units == step.output.blocks() * s.n() * s.h());
     each(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
-      const ChannelSource& source = k.sources[static_cast<size_t>(c)];
-      const int64_t y = h + source.dh, x = w + source.dw;
-      const bool inside = y >= 0 && y < s.h() && x >= 0 && x < s.w();
-      store(step.output, n, c, h, w, inside ? load(in, n, source.channel, y, x) : 0);
+      const ChannelSource& source = k.gathering.sources[static_cast<size_t>(c)];
+      const int64_t y = k.gathering.step.h * h + source.dh, x = k.gathering.step.w * w + source.dw;
+      const bool inside =
+          source.channel != kNoChannel && y >= 0 && y < in.shape.h() && x >= 0 && x < in.shape.w();
+      store(step.output, n, c, h, w, inside ? load(in, n, source.channel, y, x) : k.gathering.fill);
+    });
+  }
+
+  void execute(const Step& step, const ResizeKernel& k) {
+    const Shape& s = step.output.shape;
+    REQUIRE(step.units == step.output.blocks() * s.n() * s.h());
+    each(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      const ResizeTap &row = k.taps.rows.at(static_cast<size_t>(h)),
+                      &column = k.taps.columns.at(static_cast<size_t>(w));
+      const auto along = [&](int64_t y) {
+        return load(step.inputs[0], n, c, y, column.first) * (1 - column.weight) +
+               load(step.inputs[0], n, c, y, column.second) * column.weight;
+      };
+      store(step.output, n, c, h, w, along(row.first) * (1 - row.weight) + along(row.second) * row.weight);
+    });
+  }
+
+  void execute(const Step& step, const MomentsKernel&) {
+    const Shape& s = step.inputs[0].shape;
+    const auto count = static_cast<double>(s.h() * s.w());
+    REQUIRE(step.units == step.output.blocks() * s.n());
+    each({s.n(), s.c(), 1, 1}, [&](int64_t n, int64_t c, int64_t, int64_t) {
+      double mean = 0, variance = 0;
+      each({1, 1, s.h(), s.w()},
+           [&](auto, auto, int64_t h, int64_t w) { mean += load(step.inputs[0], n, c, h, w) / count; });
+      each({1, 1, s.h(), s.w()}, [&](auto, auto, int64_t h, int64_t w) {
+        variance += std::pow(load(step.inputs[0], n, c, h, w) - mean, 2) / count;
+      });
+      store(step.output, n, c, 0, 0, mean);
+      store(step.output, n, c, 0, 1, variance);
+    });
+  }
+
+  void execute(const Step& step, const GroupFactorsKernel& k) {
+    const Shape& s = step.output.shape;
+    const int64_t width = s.c() / k.groups;
+    const auto count = static_cast<double>(width);
+    REQUIRE(step.units == s.n() * k.groups);
+    each(s, [&](int64_t n, int64_t c, int64_t, int64_t w) {
+      const int64_t first = c / width * width;
+      double mean = 0, variance = 0;
+      for (int64_t i = first; i < first + width; ++i) mean += load(step.inputs[0], n, i, 0, 0) / count;
+      for (int64_t i = first; i < first + width; ++i)
+        variance +=
+            (load(step.inputs[0], n, i, 0, 1) + std::pow(load(step.inputs[0], n, i, 0, 0) - mean, 2)) / count;
+      const double factor = weight(step.weights[0], c) / std::sqrt(variance + k.eps);
+      store(step.output, n, c, 0, w, w == 0 ? factor : weight(step.weights[1], c) - mean * factor);
+    });
+  }
+
+  void execute(const Step& step, const ChannelConvKernel& k) {
+    const Shape& s = step.output.shape;
+    REQUIRE((step.inputs[0].padded || s.c() % 16 == 0));
+    each(s, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+      double sum = 0;
+      for (int64_t i = 0; i < k.size; ++i)
+        if (const int64_t from = c + i - k.size / 2; from >= 0 && from < s.c())
+          sum += weight(step.weights[0], i) * load(step.inputs[0], n, from, h, w);
+      store(step.output, n, c, h, w, sum);
     });
   }
 

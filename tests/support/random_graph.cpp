@@ -85,12 +85,27 @@ class Generator {
     return kAll[chance(0.5) ? 0 : pick(0, std::size(kAll) - 1)];
   }
 
-  OpAttrs random_norm(bool image) {
-    if (chance(0.4)) return BatchNorm{};
+  OpAttrs random_group_norm(const Shape& in) {
+    const NormWeights weights{0.1, chance(0.8), chance(0.8)};
+    if (chance(0.3)) {
+      InstanceNorm norm;
+      static_cast<NormWeights&>(norm) = weights;
+      return norm;
+    }
+    GroupNorm norm{weights, pick(1, 8)};
+    while (in.c() % norm.groups != 0) --norm.groups;
+    return norm;
+  }
+
+  OpAttrs random_norm(const Shape& in) {
+    const bool image = in.rank() == 4;
+    if (chance(0.4)) return BatchNorm{1e-5, chance(0.8), chance(0.8)};
     if (chance(0.2)) return Prelu{chance(0.3)};
     if (chance(0.4)) return ChannelScale{};
     // A pixel's channels may be alike or few; eps keeps rounding from being amplified.
-    if (!image || chance(0.5)) return LayerNorm{0.1};
+    if (chance(0.2)) return ChannelConv{2 * pick(0, 20) + 1};
+    if (!image || chance(0.3)) return LayerNorm{0.1, chance(0.8), chance(0.8)};
+    if (chance(0.6)) return random_group_norm(in);
     return LocalResponseNorm{pick(1, 9), 0.5, 0.75, 1.5};
   }
 
@@ -103,6 +118,7 @@ class Generator {
     window.padding.bottom = chance(0.7) ? window.padding.top : pick(0, window.kernel.h / 2);
     window.padding.right = chance(0.7) ? window.padding.left : pick(0, window.kernel.w / 2);
     if (chance(0.3)) window.padding = {Padding::Mode::same_upper};
+    window.dilation = chance(0.8) ? Pair{1, 1} : Pair{pick(1, 2), pick(1, 3)};
     window.ceil_mode = chance(0.3);
     if (chance(0.5)) {
       MaxPool pool;
@@ -118,11 +134,33 @@ class Generator {
   OpAttrs random_channel_op(const Shape& in) {
     const int64_t begin = chance(0.5) ? in.c() / 2 / kChannelBlock * kChannelBlock : pick(0, in.c() - 1);
     const int64_t end = chance(0.3) ? 0 : pick(begin + 1, in.c());
-    if (chance(0.5)) return Slice{begin, end};
+    if (chance(0.5)) return Slice{{begin, end, chance(0.8) ? 1 : pick(1, 3)}};
     int64_t groups = pick(1, 6);
     while (in.c() % groups != 0) --groups;
     if (in.rank() == 2 || chance(0.5)) return ChannelShuffle{groups};
     return Shift{{pick(1, 3), pick(1, 3)}, {pick(1, 2), 1}};
+  }
+
+  AxisRange random_range(int64_t size) {
+    const int64_t begin = pick(0, size - 1);
+    return {begin, chance(0.5) ? 0 : pick(begin + 1, size), pick(1, 3)};
+  }
+
+  // What makes an image of another size without computing, or between its pixels.
+  OpAttrs random_image_op(const Shape& in) {
+    const auto order = chance(0.5) ? DepthOrder::crd : DepthOrder::dcr;
+    if (chance(0.3))
+      return Slice{chance(0.5) ? AxisRange{} : random_range(in.c()), random_range(in.h()),
+                   random_range(in.w())};
+    if (chance(0.2)) return SpaceToDepth{pick(1, 3), order};
+    if (chance(0.3)) return DepthToSpace{pick(1, 3), order};
+    if (chance(0.3))
+      return Pad{{Padding::Mode::explicit_, pick(-1, 1), 0, 1, 0},
+                 chance(0.5) ? 0.0 : 0.5,
+                 {pick(-2, 20), pick(-2, 20)}};
+    const auto mode = static_cast<ResizeMode>(pick(0, 2));
+    if (chance(0.5)) return Resize{{1, 1}, {pick(1, 20), pick(1, 20)}, mode};
+    return Resize{{0.5 * static_cast<double>(pick(1, 5)), chance(0.5) ? 2 : 1.25}, {0, 0}, mode};
   }
 
   OpAttrs random_adaptive_pool() {
@@ -147,7 +185,7 @@ class Generator {
         added = graph_.try_add(Mul{}, {x, like(x)}, name);
         break;
       case 3:
-        added = layer(random_norm(image), x, name);
+        added = layer(random_norm(shape(x)), x, name);
         break;
       case 4:
         added = image ? layer(random_conv(shape(x)), x, name)
@@ -172,7 +210,7 @@ class Generator {
                     : residual(x, name);
         break;
       case 10:
-        added = graph_.try_add(random_adaptive_pool(), {x}, name);
+        added = graph_.try_add(chance(0.5) ? random_adaptive_pool() : random_image_op(shape(x)), {x}, name);
         break;
       case 11:
         added = chance(0.4) ? pixel_gate(x, name) : padded(x, name);

@@ -138,6 +138,30 @@ TEST_CASE("a zero variance and a negative mean are fine") {
   CHECK(check_text(store) == "");
 }
 
+TEST_CASE("what a file has more may be left out on purpose") {
+  MapStore store = right_store();
+  for (const char* name : {"fc.weight", "fc.bias", "aux.fc.weight"}) store.set(name, {1}, {0});
+  const Graph graph = small_network();
+  const auto says = [&](const std::vector<std::string>& patterns) {
+    Status status = check_weights(graph, store, patterns);
+    return status ? std::string() : status.error().render(SourceMap());
+  };
+  CHECK(has(says({}), "3 weights the network does not have"));
+  CHECK(has(says({}), "--ignore-weights"));
+  CHECK(has(says({"fc.*"}), "1 weight the network does not have"));
+  CHECK(has(says({"fc"}), "3 weights the network does not have"));
+  CHECK(says({"*fc.*"}).empty());
+  CHECK(says({"fc.*", "aux.fc.weigh?"}).empty());
+  CHECK(says({"*"}).empty());
+  const std::vector<std::string> all{"*"}, some{"*.bias"};
+  CHECK(ignored_weights(graph, store, all) ==
+        std::vector<std::string>{"aux.fc.weight", "fc.bias", "fc.weight"});
+  CHECK(ignored_weights(graph, store, some) == std::vector<std::string>{"fc.bias"});
+  // Nothing that the network needs is left out.
+  store.erase("conv.weight");
+  CHECK(has(says({"*"}), "1 weight is missing"));
+}
+
 TEST_CASE("a wrapper's prefix is recognised") {
   MapStore store;
   MapStore inner = right_store();
