@@ -2,6 +2,7 @@
 // ones that do.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace cardinal {
 
 // native | x86-64-v3 | x86-64-v4 | any x86-64 LLVM CPU name with AVX2 and FMA.
 Result<Target> resolve_target(const std::string& name);
+// The same, or x86-64: a target for each variant of a network that runs on all of them, the one that asks
+// least of the CPU first.
+Result<std::vector<Target>> resolve_targets(const std::string& name);
 
 struct NetworkImage {  // what is emitted besides code
   std::string symbol;  // prefix of the exported symbols, a C identifier
@@ -22,9 +26,9 @@ struct NetworkImage {  // what is emitted besides code
 
 enum class CodeKind : uint8_t { object, assembly, llvm_ir };
 
-// The translation unit of a network as text or as an ELF object. Assembly and LLVM IR leave the weights'
-// bytes out.
-Result<std::string> emit_code(const Graph&, const Plan&, const NetworkImage&, CodeKind);
+// The translation unit of a network as text or as an ELF object, with a variant for each of the plans, which
+// were made together by make_plans. Assembly and LLVM IR leave the weights' bytes out.
+Result<std::string> emit_code(const Graph&, std::span<const Plan>, const NetworkImage&, CodeKind);
 
 // Links an object made by emit_code into a shared object at `path` (written whole or not at all), trailer
 // included.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ir/text.h"
+#include "passes/planner.h"
 
 namespace cardinal {
 
@@ -19,9 +20,10 @@ static_assert(static_cast<int>(Layout::nchw) == CARDINAL_NCHW &&
               static_cast<int>(Layout::nchw16c) == CARDINAL_NCHW16C);
 
 // Of what the network computes and how. The path of its source file is left out: it changes nothing.
-uint64_t model_hash(Graph graph, const Plan& plan, uint64_t weights_hash) {
+uint64_t model_hash(Graph graph, std::span<const Plan> plans, uint64_t weights_hash) {
   graph.source.clear();
-  const std::string text = print(graph) + print(plan, graph) + plan.target.triple + ' ' + plan.target.cpu;
+  std::string text = print(graph);
+  for (const Plan& plan : plans) text += print(plan, graph) + plan.target.triple + ' ' + plan.target.cpu;
   return hash_bytes(text.data(), text.size(), weights_hash);
 }
 
@@ -51,7 +53,28 @@ cardinal_tensor ModelDescription::describe(const Graph& graph, NodeId id, Layout
   return tensor;
 }
 
-ModelDescription::ModelDescription(const Graph& graph, const Plan& plan, const NetworkImage& image) {
+cardinal_model ModelDescription::describe(const Plan& plan) {
+  cardinal_model model{};
+  std::vector<cardinal_step>& steps = steps_.emplace_back();
+  for (const Step& step : plan.steps) {
+    const auto flops = static_cast<uint64_t>(std::llround(step.flops));
+    steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, flops,
+                     static_cast<uint64_t>(step.bytes)});
+    model.flops += flops;
+  }
+  model.abi_version = CARDINAL_ABI_VERSION;
+  model.struct_bytes = sizeof(cardinal_model);
+  model.target = keep(plan.target.cpu);
+  model.compiler = "cardinal " CARDINAL_VERSION ", LLVM " CARDINAL_LLVM_VERSION;
+  model.required_features = plan.target.required_features;
+  model.step_count = static_cast<uint32_t>(steps.size());
+  model.steps = steps.data();
+  model.weights_read = static_cast<uint64_t>(weights_read(plan)) * sizeof(float);
+  return model;
+}
+
+ModelDescription::ModelDescription(const Graph& graph, std::span<const Plan> plans,
+                                   const NetworkImage& image) {
   for (NodeId id : graph.inputs()) {
     const Input& input = *graph[id].as<Input>();
     inputs_.push_back(describe(graph, id, input.layout, input.open_batch));
@@ -60,30 +83,25 @@ ModelDescription::ModelDescription(const Graph& graph, const Plan& plan, const N
     const Output& output = *graph[id].as<Output>();
     outputs_.push_back(describe(graph, id, output.layout, output.open_batch));
   }
-  for (const Step& step : plan.steps) {
-    const auto flops = static_cast<uint64_t>(std::llround(step.flops));
-    steps_.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, flops,
-                      static_cast<uint64_t>(step.bytes)});
-    model_.flops += flops;
+  int64_t workspace_floats = 0;  // one size fits all variants
+  for (const Plan& plan : plans) workspace_floats = std::max(workspace_floats, plan.workspace_floats);
+  const uint64_t weights_hash = hash_bytes(image.weights.data(), image.weights.size() * sizeof(float));
+  const uint64_t hash = model_hash(graph, plans, weights_hash);
+  for (const Plan& plan : plans) {
+    cardinal_model& model = models_.emplace_back(describe(plan));
+    model.name = keep(graph.name);
+    model.model_hash = hash;
+    model.input_count = static_cast<uint32_t>(inputs_.size());
+    model.output_count = static_cast<uint32_t>(outputs_.size());
+    model.inputs = inputs_.data();
+    model.outputs = outputs_.data();
+    model.workspace_bytes = static_cast<uint64_t>(workspace_floats) * sizeof(float);
+    model.weights_bytes = image.weights.size() * sizeof(float);
+    model.weights_file = image.weights_file.empty() ? nullptr : keep(image.weights_file);
+    model.weights_hash = weights_hash;
+    model.parameter_count = parameter_count(graph);
+    if (models_.size() > 1) models_[models_.size() - 2].better = &model;
   }
-  model_.abi_version = CARDINAL_ABI_VERSION;
-  model_.struct_bytes = sizeof(cardinal_model);
-  model_.name = keep(graph.name);
-  model_.target = keep(plan.target.cpu);
-  model_.compiler = "cardinal " CARDINAL_VERSION ", LLVM " CARDINAL_LLVM_VERSION;
-  model_.required_features = plan.target.required_features;
-  model_.input_count = static_cast<uint32_t>(inputs_.size());
-  model_.output_count = static_cast<uint32_t>(outputs_.size());
-  model_.step_count = static_cast<uint32_t>(steps_.size());
-  model_.inputs = inputs_.data();
-  model_.outputs = outputs_.data();
-  model_.steps = steps_.data();
-  model_.workspace_bytes = static_cast<uint64_t>(plan.workspace_floats) * sizeof(float);
-  model_.weights_bytes = image.weights.size() * sizeof(float);
-  model_.weights_file = image.weights_file.empty() ? nullptr : keep(image.weights_file);
-  model_.weights_hash = hash_bytes(image.weights.data(), image.weights.size() * sizeof(float));
-  model_.model_hash = model_hash(graph, plan, model_.weights_hash);
-  model_.parameter_count = parameter_count(graph);
 }
 
 }  // namespace cardinal

@@ -4,6 +4,7 @@
 #include <cardinal/abi.h>
 
 #include <deque>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,24 +12,26 @@
 
 namespace cardinal {
 
-// A cardinal_model whose pointers lead into this object. What only generated code can provide is null: run,
-// the steps' tasks, and the weights.
+// The cardinal_model of each plan, leading to the next, whose pointers lead into this object. What only
+// generated code can provide is null: run, the steps' tasks, the size of the code, and the weights.
 class ModelDescription {
  public:
-  ModelDescription(const Graph&, const Plan&, const NetworkImage&);
+  ModelDescription(const Graph&, std::span<const Plan>, const NetworkImage&);
   ModelDescription(ModelDescription&&) = default;
   ModelDescription& operator=(ModelDescription&&) = default;
 
-  const cardinal_model& model() const { return model_; }
+  const cardinal_model& model() const { return models_.front(); }
 
  private:
   const char* keep(std::string text);
   cardinal_tensor describe(const Graph&, NodeId, Layout, bool open_batch);
+  cardinal_model describe(const Plan&);
 
-  std::deque<std::string> strings_;  // elements stay in place as it grows and moves
+  // Elements stay in place as these grow and move.
+  std::deque<std::string> strings_;
+  std::deque<std::vector<cardinal_step>> steps_;
+  std::deque<cardinal_model> models_;
   std::vector<cardinal_tensor> inputs_, outputs_;
-  std::vector<cardinal_step> steps_;
-  cardinal_model model_{};
 };
 
 }  // namespace cardinal

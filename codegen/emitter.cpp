@@ -18,8 +18,9 @@ Emitter::Emitter(llvm::Module& module, const Target& target)
 
 // ---- functions
 
-llvm::Function* Emitter::begin_function(llvm::StringRef name, llvm::ArrayRef<llvm::Type*> parameters) {
-  auto* type = llvm::FunctionType::get(builder.getVoidTy(), parameters, false);
+llvm::Function* Emitter::begin_function(llvm::StringRef name, llvm::ArrayRef<llvm::Type*> parameters,
+                                        llvm::Type* result) {
+  auto* type = llvm::FunctionType::get(result ? result : builder.getVoidTy(), parameters, false);
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, module);
   function->setDoesNotThrow();
   function->setDSOLocal(true);

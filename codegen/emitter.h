@@ -48,9 +48,10 @@ class Emitter {
   llvm::FixedVectorType* const block;  // <16 x float>
 
   // ---- functions
-  // `void name(parameters...)`, internal, with the target's CPU and features; the builder is left in its
-  // entry block.
-  llvm::Function* begin_function(llvm::StringRef name, llvm::ArrayRef<llvm::Type*> parameters);
+  // `result name(parameters...)`, void if no result, internal, with the target's CPU and features; the
+  // builder is left in its entry block.
+  llvm::Function* begin_function(llvm::StringRef name, llvm::ArrayRef<llvm::Type*> parameters,
+                                 llvm::Type* result = nullptr);
   // Emits `ret void`.
   void end_function();
   // Emits `body` as a function of its own that is never inlined, with the builder back where it was

@@ -16,6 +16,6 @@ const llvm::Target* x86_target();
 
 // Code uses the instruction set levels that abi.h can ask a CPU for, no more, and is scheduled for the CPU
 // named: what runs where depends on required_features alone.
-std::string instruction_set(const Target&);  // "x86-64-v3" or "x86-64-v4"
+std::string instruction_set(const Target&);  // "x86-64" (that of every CPU), "x86-64-v3" or "x86-64-v4"
 
 }  // namespace cardinal

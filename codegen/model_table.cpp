@@ -96,38 +96,61 @@ llvm::Constant* emit_weights(llvm::Module& module, const NetworkImage& image, bo
   return weights;
 }
 
+// From one function of the module to another, in bytes.
+llvm::Constant* distance(llvm::Function* from, llvm::Function* to) {
+  llvm::Type* u64 = llvm::Type::getInt64Ty(from->getContext());
+  return llvm::ConstantExpr::getSub(llvm::ConstantExpr::getPtrToInt(to, u64),
+                                    llvm::ConstantExpr::getPtrToInt(from, u64));
+}
+
+llvm::Constant* model_table(TableBuilder& t, const cardinal_model& m, const VariantCode& code,
+                            llvm::Constant* weights, llvm::Constant* better) {
+  return t.structure({t.u32(m.abi_version),
+                      t.u32(m.struct_bytes),
+                      t.text(m.name),
+                      t.text(m.target),
+                      t.text(m.compiler),
+                      t.u64(m.model_hash),
+                      t.u32(m.required_features),
+                      t.u32(m.input_count),
+                      t.u32(m.output_count),
+                      t.u32(m.step_count),
+                      t.tensors(m.inputs, m.input_count, "inputs"),
+                      t.tensors(m.outputs, m.output_count, "outputs"),
+                      t.steps(m, code.tasks),
+                      t.u64(m.workspace_bytes),
+                      t.u64(m.weights_bytes),
+                      weights,
+                      t.text(m.weights_file),
+                      t.u64(m.weights_hash),
+                      t.u64(m.parameter_count),
+                      t.u64(m.flops),
+                      distance(code.first, code.end),
+                      t.u64(m.weights_read),
+                      better,
+                      code.run},
+                     sizeof(cardinal_model));
+}
+
 }  // namespace
 
-void emit_model_table(llvm::Module& module, const cardinal_model& m, const NetworkImage& image,
-                      const ModelCode& code) {
+std::vector<llvm::GlobalVariable*> emit_model_tables(llvm::Module& module, const cardinal_model& first,
+                                                     const NetworkImage& image,
+                                                     llvm::ArrayRef<VariantCode> codes, bool with_weights) {
   TableBuilder t(module);
-  const bool embedded = !m.weights_file && m.weights_bytes > 0;
-  llvm::Constant* weights = embedded ? emit_weights(module, image, code.with_weights) : t.null();
-  llvm::Constant* model = t.structure({t.u32(m.abi_version),
-                                       t.u32(m.struct_bytes),
-                                       t.text(m.name),
-                                       t.text(m.target),
-                                       t.text(m.compiler),
-                                       t.u64(m.model_hash),
-                                       t.u32(m.required_features),
-                                       t.u32(m.input_count),
-                                       t.u32(m.output_count),
-                                       t.u32(m.step_count),
-                                       t.tensors(m.inputs, m.input_count, "inputs"),
-                                       t.tensors(m.outputs, m.output_count, "outputs"),
-                                       t.steps(m, code.tasks),
-                                       t.u64(m.workspace_bytes),
-                                       t.u64(m.weights_bytes),
-                                       weights,
-                                       t.text(m.weights_file),
-                                       t.u64(m.weights_hash),
-                                       t.u64(m.parameter_count),
-                                       t.u64(m.flops),
-                                       code.run},
-                                      sizeof(cardinal_model));
-  llvm::GlobalVariable* table = t.define(model, image.symbol + "_cardinal_model");
-  table->setLinkage(llvm::GlobalValue::ExternalLinkage);
-  table->setAlignment(llvm::Align(CARDINAL_ALIGNMENT));
+  const bool embedded = !first.weights_file && first.weights_bytes > 0;
+  llvm::Constant* weights = embedded ? emit_weights(module, image, with_weights) : t.null();
+  std::vector<const cardinal_model*> models;
+  for (const cardinal_model* model = &first; model; model = model->better) models.push_back(model);
+  std::vector<llvm::GlobalVariable*> tables(models.size());
+  llvm::Constant* better = t.null();
+  for (size_t i = models.size(); i-- > 0; better = tables[i]) {
+    tables[i] = t.define(model_table(t, *models[i], codes[i], weights, better), "variant");
+    tables[i]->setAlignment(llvm::Align(CARDINAL_ALIGNMENT));
+  }
+  tables.front()->setName(image.symbol + "_cardinal_model");
+  tables.front()->setLinkage(llvm::GlobalValue::ExternalLinkage);
+  return tables;
 }
 
 }  // namespace cardinal

@@ -3,6 +3,8 @@
 
 #include <cardinal/abi.h>
 
+#include <vector>
+
 #include <llvm/ADT/ArrayRef.h>
 #include <llvm/IR/Module.h>
 
@@ -10,14 +12,18 @@
 
 namespace cardinal {
 
-struct ModelCode {
+// The code of a variant.
+struct VariantCode {
   llvm::Function* run = nullptr;
-  llvm::ArrayRef<llvm::Function*> tasks;  // one per step
-  bool with_weights = false;  // whether the weights' bytes are part of the module, or only declared
+  std::vector<llvm::Function*> tasks;  // one per step
+  // Its first function, and the first that follows its last.
+  llvm::Function *first = nullptr, *end = nullptr;
 };
 
-// Defines NET_cardinal_model, the one exported object, from a description without code.
-void emit_model_table(llvm::Module&, const cardinal_model& description, const NetworkImage&,
-                      const ModelCode&);
+// Defines NET_cardinal_model and the variants that it leads to, from a description without code.
+// `with_weights`: whether the weights' bytes are part of the module, or only declared. The tables, in order.
+std::vector<llvm::GlobalVariable*> emit_model_tables(llvm::Module&, const cardinal_model& description,
+                                                     const NetworkImage&, llvm::ArrayRef<VariantCode>,
+                                                     bool with_weights);
 
 }  // namespace cardinal

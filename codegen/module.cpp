@@ -1,5 +1,5 @@
-// The translation unit of a network: its kernels, a task for every step, NET_run and the NET_cardinal_model
-// table.
+// The translation unit of a network: its kernels, a task for every step, NET_run, NET_variant and the
+// NET_cardinal_model table; all but the last three once for each variant.
 #include <fmt/core.h>
 
 #include <map>
@@ -19,6 +19,7 @@
 #include "codegen/describe.h"
 #include "codegen/llvm_target.h"
 #include "codegen/model_table.h"
+#include "codegen/variant_choice.h"
 #include "ir/internal_error.h"
 
 namespace cardinal {
@@ -68,17 +69,18 @@ llvm::Function* emit_task(Emitter& e, const Step& step, llvm::Function* kernel, 
   return task;
 }
 
-// Steps that are the same but for the places of their buffers share a kernel.
-std::vector<llvm::Function*> emit_tasks(Emitter& e, const Plan& plan) {
+// Steps that are the same but for the places of their buffers share a kernel. Names begin with `prefix`.
+std::vector<llvm::Function*> emit_tasks(Emitter& e, const Plan& plan, const std::string& prefix) {
   std::map<std::string, llvm::Function*> kernels;
   std::vector<llvm::Function*> tasks;
   for (const Step& step : plan.steps) {
     llvm::Function*& kernel = kernels[kernel_key(step)];
     if (!kernel) {
-      kernel = emit_kernel(e, step, fmt::format("kernel_{}_{}", kernels.size(), kernel_name(step.kernel)));
+      kernel = emit_kernel(e, step,
+                           fmt::format("{}kernel_{}_{}", prefix, kernels.size(), kernel_name(step.kernel)));
       kernel->setAlignment(llvm::Align(64));  // a cache line
     }
-    tasks.push_back(emit_task(e, step, kernel, fmt::format("step_{}", tasks.size())));
+    tasks.push_back(emit_task(e, step, kernel, fmt::format("{}step_{}", prefix, tasks.size())));
   }
   return tasks;
 }
@@ -105,17 +107,53 @@ void execute_steps(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*>
   }
 }
 
-// void NET_run(const cardinal_frame*, const cardinal_executor*)
+// void run(const cardinal_frame*, const cardinal_executor*)
 llvm::Function* emit_run(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*> tasks,
                          llvm::StringRef name) {
   llvm::Function* run = e.begin_function(name, {e.ptr, e.ptr});
-  run->setLinkage(llvm::GlobalValue::ExternalLinkage);
   llvm::Value *frame = run->getArg(0), *executor = run->getArg(1);
   e.if_else(
       e.builder.CreateIsNull(executor), [&] { call_steps(e, plan, tasks, frame); },
       [&] { execute_steps(e, plan, tasks, frame, executor); });
   e.end_function();
   return run;
+}
+
+// ---- variants
+
+VariantCode emit_variant(llvm::Module& module, const Plan& plan, const std::string& prefix,
+                         const std::string& run_name) {
+  Emitter e(module, plan.target);
+  const size_t before = module.size();
+  VariantCode code;
+  code.tasks = emit_tasks(e, plan, prefix);
+  code.run = emit_run(e, plan, code.tasks, run_name);
+  code.first = &*std::next(module.begin(), static_cast<ptrdiff_t>(before));
+  return code;
+}
+
+// A single variant's run is NET_run; several have a NET_run that chooses.
+void emit_variants(llvm::Module& module, std::span<const Plan> plans, const cardinal_model& description,
+                   const NetworkImage& image, bool with_weights) {
+  const bool several = plans.size() > 1;
+  std::vector<VariantCode> codes;
+  for (const Plan& plan : plans) {
+    const std::string prefix = several ? plan.target.cpu + "." : "";
+    codes.push_back(emit_variant(module, plan, prefix, several ? prefix + "run" : image.symbol + "_run"));
+  }
+  llvm::Function* cpu_features = emit_cpu_features(module);
+  for (size_t i = 0; i < codes.size(); ++i)
+    codes[i].end = i + 1 < codes.size() ? codes[i + 1].first : cpu_features;
+  const std::vector<llvm::GlobalVariable*> tables =
+      emit_model_tables(module, description, image, codes, with_weights);
+  std::vector<Variant> variants;
+  for (size_t i = 0; i < plans.size(); ++i)
+    variants.push_back({tables[i], plans[i].target.required_features});
+  llvm::Function* choice = emit_variant_choice(module, variants, cpu_features, image.symbol);
+  if (several)
+    emit_dispatch(module, variants.front(), choice, image.symbol);
+  else
+    codes.front().run->setLinkage(llvm::GlobalValue::ExternalLinkage);
 }
 
 // ---- from LLVM IR to what was asked for
@@ -172,7 +210,7 @@ Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine,
 
 }  // namespace
 
-Result<std::string> emit_code(const Graph& graph, const Plan& plan, const NetworkImage& image,
+Result<std::string> emit_code(const Graph& graph, std::span<const Plan> plans, const NetworkImage& image,
                               CodeKind kind) {
   // Code reaches the weights by 32-bit offsets; the rest of the 2 GiB is for everything else.
   constexpr size_t kMaxEmbeddedBytes = size_t{2000} << 20;
@@ -184,16 +222,13 @@ Result<std::string> emit_code(const Graph& graph, const Plan& plan, const Networ
                     weights_bytes, kMaxEmbeddedBytes));
   llvm::LLVMContext context;
   llvm::Module module(image.symbol, context);
-  const std::unique_ptr<llvm::TargetMachine> machine = make_machine(plan.target);
+  const std::unique_ptr<llvm::TargetMachine> machine = make_machine(plans.front().target);
   module.setTargetTriple(machine->getTargetTriple());
   module.setDataLayout(machine->createDataLayout());
   module.setPICLevel(llvm::PICLevel::BigPIC);
 
-  Emitter e(module, plan.target);
-  const std::vector<llvm::Function*> tasks = emit_tasks(e, plan);
-  llvm::Function* run = emit_run(e, plan, tasks, image.symbol + "_run");
-  const ModelDescription description(graph, plan, image);
-  emit_model_table(module, description.model(), image, {run, tasks, kind == CodeKind::object});
+  const ModelDescription description(graph, plans, image);
+  emit_variants(module, plans, description.model(), image, kind == CodeKind::object);
 
   std::string problems;
   llvm::raw_string_ostream stream(problems);

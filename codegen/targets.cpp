@@ -154,6 +154,7 @@ const llvm::Target* x86_target() {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();  // for inline assembly
     std::string error;
     const llvm::Target* found = llvm::TargetRegistry::lookupTarget(llvm::Triple(Target{}.triple), error);
     assert(found && "LLVM is built with the X86 target");
@@ -163,6 +164,7 @@ const llvm::Target* x86_target() {
 }
 
 std::string instruction_set(const Target& target) {
+  if (target.required_features == 0) return "x86-64";
   return target.required_features & CARDINAL_FEATURE_AVX512 ? "x86-64-v4" : "x86-64-v3";
 }
 
@@ -171,13 +173,25 @@ Result<Target> resolve_target(const std::string& name) {
   if (name.empty() || !subtarget("")->isCPUStringValid(name)) {
     const std::vector<std::string> similar = similar_cpus(name);
     const std::string hint = similar.empty()
-                                 ? "use native, x86-64-v3, x86-64-v4 or an LLVM name such as znver4"
+                                 ? "use native, x86-64, x86-64-v3, x86-64-v4 or an LLVM name such as znver4"
                                  : fmt::format("did you mean {}?", fmt::join(similar, ", "));
     return Diagnostics(fmt::format("unknown target '{}'; {}", name, hint));
   }
   const auto info = subtarget(name);
   return target_of(name, fmt::format("target '{}'", name),
                    [&](const char* feature) { return has_feature(*info, feature); });
+}
+
+Result<std::vector<Target>> resolve_targets(const std::string& name) {
+  const bool all = name == "x86-64";
+  std::vector<Target> targets;
+  for (const std::string& each :
+       all ? std::vector<std::string>{"x86-64-v3", "x86-64-v4"} : std::vector{name}) {
+    Result<Target> target = resolve_target(each);
+    if (!target) return target.take_error();
+    targets.push_back(*std::move(target));
+  }
+  return targets;
 }
 
 }  // namespace cardinal

@@ -127,10 +127,18 @@ struct Description {
   std::vector<Tensor> inputs, outputs;
 };
 
+// "x86-64-v3, x86-64-v4"
+std::string targets(const cardinal_model& first) {
+  std::vector<std::string_view> names;
+  for (const cardinal_model* variant = &first; variant; variant = variant->better)
+    names.emplace_back(variant->target);
+  return quotable(fmt::format("{}", fmt::join(names, ", ")));
+}
+
 std::string write_comment(const Description& network) {
   const cardinal_model& model = network.model;
   std::string text = fmt::format("/* {}: written by {} for {}. Do not edit.\n *\n", model.name,
-                                 quotable(model.compiler), quotable(model.target));
+                                 quotable(model.compiler), targets(model));
   for (const Tensor& tensor : network.inputs) {
     text += fmt::format(" *   input   {}: {}\n", quotable(tensor.type.name), describe(tensor.type));
   }
@@ -161,9 +169,13 @@ std::string write_c_part(const Description& network) {
       "#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n"
       "extern const struct cardinal_model {}_cardinal_model;\n"
       "void {}_run(const struct cardinal_frame* frame, const struct cardinal_executor* executor) "
-      "CARDINAL_NOEXCEPT;\n\n"
+      "CARDINAL_NOEXCEPT;\n"
+      "/* What {}_run runs on this CPU. NULL if the CPU lacks instructions that it needs: then it must not "
+      "be "
+      "called. */\n"
+      "const struct cardinal_model* {}_variant(void) CARDINAL_NOEXCEPT;\n\n"
       "#ifdef __cplusplus\n}}\n#endif\n",
-      model.abi_version, name, model.abi_version, name, name);
+      model.abi_version, name, model.abi_version, name, name, name, name);
 
   Names macros({});
   const std::string prefix = upper(name);
@@ -211,7 +223,7 @@ std::string write_constants(const Description& network) {
       "inline constexpr std::size_t workspace_alignment = CARDINAL_ALIGNMENT;\n"
       "inline constexpr std::uint64_t parameter_count = {};\n"
       "inline constexpr std::uint64_t flops = {};\n",
-      model.name, quotable(model.target), model.abi_version, model.model_hash, model.workspace_bytes,
+      model.name, targets(model), model.abi_version, model.model_hash, model.workspace_bytes,
       model.parameter_count, model.flops);
   if (network.external_weights) {
     text += fmt::format(

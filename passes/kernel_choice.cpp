@@ -32,6 +32,27 @@ int64_t network_weights(const Graph& graph, const std::vector<bool>& live, bool 
   return bytes;
 }
 
+// Whose predicted times choose the algorithms of every target: the cost model was fitted on a Zen 4, and what
+// is fast there is nearly as fast as the best elsewhere (predicted for others, most often equal, at worst
+// 3%).
+Target reference_cpu() {
+  Target target;
+  target.cpu = "znver4";
+  target.vector_lanes = 16;
+  target.vector_registers = 32;
+  target.fma_per_cycle = target.loads_per_cycle = 1;
+  target.ghz = 3.7;
+  return target;
+}
+
+// The same convolution of one image.
+ConvProblem one_image(ConvProblem problem, bool linear) {
+  ConvShape& s = problem.shape;
+  s.n = 1;
+  if (linear) s.iw = s.ow = 1;
+  return problem;
+}
+
 std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target, const StepOverride& wanted,
                                 bool winograd) {
   std::vector<ConvChoice> all = conv_choices(problem, target, wanted);
@@ -40,6 +61,20 @@ std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target
   std::stable_sort(all.begin(), all.end(),
                    [](const ConvChoice& a, const ConvChoice& b) { return a.microseconds < b.microseconds; });
   return all;
+}
+
+// Puts the best choice with the algorithm that every target and every batch size has before the others. Of
+// what a result's bits could depend on, nothing else is chosen: tiles, panels and bands leave the order of
+// its sum as it is.
+void agree_on_algorithm(std::vector<ConvChoice>& all, const ConvProblem& one_image,
+                        const StepOverride& wanted, bool winograd) {
+  StepOverride algorithm;
+  algorithm.algorithm = wanted.algorithm;
+  const std::vector<ConvChoice> common = choices(one_image, reference_cpu(), algorithm, winograd);
+  if (common.empty()) return;
+  const auto best = std::find_if(
+      all.begin(), all.end(), [&](const ConvChoice& c) { return c.algorithm == common.front().algorithm; });
+  if (best != all.end()) std::rotate(all.begin(), best, best + 1);
 }
 
 }  // namespace
@@ -95,6 +130,9 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
     const ConvProblem problem{shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)),
                               weights};
     chosen[index(id)] = choices(problem, target, wanted, options.winograd);
+    if (options.same_bits)
+      agree_on_algorithm(chosen[index(id)], one_image(problem, graph[id].is<Linear>()), wanted,
+                         options.winograd);
     if (chosen[index(id)].empty())
       errors.error(wanted.where, fmt::format("{}: {}", name, why_no_choice(problem.shape, target, wanted)));
   }

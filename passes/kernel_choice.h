@@ -1,5 +1,6 @@
 // Which kernel computes each convolution and linear layer: the cost model's first choice, unless an override
-// wants another.
+// wants another. The bits of a result depend on the algorithm, which is therefore, unless options.same_bits
+// is off, the one that would be the fastest for a single image on one CPU of reference.
 #pragma once
 
 #include "ir/window.h"
@@ -16,7 +17,8 @@ ConvShape shape_of_conv(const Graph&, NodeId);
 // A step's name: the node's, or its number if it has none.
 std::string step_name(const Graph&, NodeId);
 
-using KernelChoices = std::vector<std::vector<ConvChoice>>;  // by NodeId, best first; none for other nodes
+using KernelChoices =
+    std::vector<std::vector<ConvChoice>>;  // by NodeId, the chosen one first; none for other nodes
 Result<KernelChoices> choose_kernels(const Graph&, const std::vector<bool>& live, const Target&,
                                      const PlanOptions&);
 std::vector<Candidate> candidates(const ConvShape&, const std::vector<ConvChoice>&);

@@ -1,40 +1,25 @@
 #include "passes/packing.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <set>
 #include <span>
 #include <tuple>
 
 #include "ir/interpreter.h"
 #include "passes/planner.h"
+#include "passes/tiling.h"
 #include "passes/winograd.h"
 
 namespace cardinal {
 
 namespace {
 
-int64_t panel_count(const ConvKernel& kernel) {
-  return ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
-}
-
 // Input channels [begin, end) that panel p reduces over.
 std::pair<int64_t, int64_t> panel_channels(const ConvKernel& kernel, int64_t p) {
   const int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];
   return {first * kChannelBlock, std::min((first + kernel.reduce_blocks) * kChannelBlock, kernel.shape.ic)};
-}
-
-int64_t panel_lanes(const ConvKernel& kernel, int64_t p) {
-  const int64_t oc_blocks = ceil_div(kernel.shape.oc, kChannelBlock);
-  return std::min<int64_t>(kernel.panel, oc_blocks - p * kernel.panel) * kChannelBlock;
-}
-
-int64_t panels_floats(const ConvKernel& kernel) {
-  int64_t floats = 0;
-  for (int64_t p = 0; p < panel_count(kernel); ++p) {
-    const auto [begin, end] = panel_channels(kernel, p);
-    floats += (end - begin) * kernel.shape.kh * kernel.shape.kw * panel_lanes(kernel, p);
-  }
-  return floats;
 }
 
 int64_t packed_floats(const Step& step, Packing packing) {
@@ -43,7 +28,7 @@ int64_t packed_floats(const Step& step, Packing packing) {
   if (packing == Packing::taps) return round_up(std::get<ChannelConvKernel>(step.kernel).size, kChannelBlock);
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   const ConvShape& s = kernel.shape;
-  if (packing != Packing::conv_lanes) return panels_floats(kernel);
+  if (packing != Packing::conv_lanes) return ceil_div(s.oc, kChannelBlock) * weight_block_floats(kernel);
   return blocks * s.kh * s.kw * (s.ic / s.groups) * kChannelBlock;
 }
 
@@ -65,13 +50,13 @@ OutputChannel output_channel(const ConvShape& s, const Tensor& weight, int64_t o
 
 void pack_panels(const ConvKernel& kernel, const Tensor& weight, std::span<float> out) {
   const ConvShape& s = kernel.shape;
-  float* to = out.data();
-  std::vector<OutputChannel> lanes;
-  for (int64_t p = 0; p < panel_count(kernel); ++p) {
-    const auto [begin, end] = panel_channels(kernel, p);
-    lanes.clear();
-    for (int64_t lane = 0; lane < panel_lanes(kernel, p); ++lane)
-      lanes.push_back(output_channel(s, weight, p * kernel.panel * kChannelBlock + lane));
+  const auto block_floats = static_cast<size_t>(weight_block_floats(kernel));
+  for (int64_t oc = 0; oc < s.oc; oc += kChannelBlock) {
+    const auto [begin, end] = panel_channels(kernel, oc / kChannelBlock / kernel.panel);
+    std::array<OutputChannel, kChannelBlock> lanes;
+    for (int64_t lane = 0; lane < kChannelBlock; ++lane)
+      lanes[static_cast<size_t>(lane)] = output_channel(s, weight, oc + lane);
+    float* to = out.subspan(static_cast<size_t>(oc / kChannelBlock) * block_floats, block_floats).data();
     for (int64_t block = begin; block < end; block += kChannelBlock)
       for (int64_t tap = 0; tap < s.kh * s.kw; ++tap)
         for (int64_t ic = block; ic < std::min(block + kChannelBlock, end); ++ic)
@@ -112,44 +97,58 @@ void pack(const Step& step, Packing packing, const Tensor& constant, std::span<f
   }
 }
 
-// What the packed bytes depend on. Panels of one constant differ with the panel and with the blocks they
-// reduce over.
-using PackingKey = std::tuple<NodeId, Packing, int, int64_t, std::vector<int64_t>, int64_t>;
+// What the packed bytes depend on. Weights of one constant differ with the input blocks that each output
+// block reduces over.
+using PackingKey = std::tuple<NodeId, Packing, int64_t, std::vector<int64_t>, int64_t>;
 
 PackingKey packing_key(const Step& step, const PackedWeight& weight) {
   if (weight.packing == Packing::channel_vector || weight.packing == Packing::taps)
-    return {weight.constant, weight.packing, 0, weight.floats, {}, 1};
+    return {weight.constant, weight.packing, weight.floats, {}, 1};
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
-  return {weight.constant,      weight.packing,     kernel.panel,
-          kernel.reduce_blocks, kernel.first_block, kernel.shape.groups};
+  std::vector<int64_t> first_block;
+  for (int64_t block = 0; block < ceil_div(kernel.shape.oc, kChannelBlock); ++block)
+    first_block.push_back(panel_channels(kernel, block / kernel.panel).first);
+  return {weight.constant, weight.packing, kernel.reduce_blocks, std::move(first_block), kernel.shape.groups};
 }
 
 }  // namespace
 
-void lay_out_weights(Plan& plan) {
+void lay_out_weights(std::span<Plan> plans) {
   std::map<PackingKey, int64_t> places;
-  for (Step& step : plan.steps) {
-    for (PackedWeight& weight : step.weights) {
-      weight.floats = packed_floats(step, weight.packing);
-      const auto [place, is_new] = places.try_emplace(packing_key(step, weight), plan.weights_floats);
-      weight.offset = place->second;
-      if (is_new) plan.weights_floats += weight.floats;
-    }
-  }
+  int64_t end = 0;
+  for (Plan& plan : plans)
+    for (Step& step : plan.steps)
+      for (PackedWeight& weight : step.weights) {
+        weight.floats = packed_floats(step, weight.packing);
+        const auto [place, is_new] = places.try_emplace(packing_key(step, weight), end);
+        weight.offset = place->second;
+        if (is_new) end += weight.floats;
+      }
+  for (Plan& plan : plans) plan.weights_floats = end;
 }
 
-std::vector<float> pack_weights(const Graph& graph, const Plan& plan, const WeightStore& store) {
-  std::vector<float> packed(static_cast<size_t>(plan.weights_floats));
+int64_t weights_read(const Plan& plan) {
+  std::set<int64_t> counted;
+  int64_t floats = 0;
+  for (const Step& step : plan.steps)
+    for (const PackedWeight& weight : step.weights)
+      if (counted.insert(weight.offset).second) floats += weight.floats;
+  return floats;
+}
+
+std::vector<float> pack_weights(const Graph& graph, std::span<const Plan> plans, const WeightStore& store) {
+  std::vector<float> packed(static_cast<size_t>(plans.front().weights_floats));
   int64_t done = 0;  // offsets grow with the steps, except where a section is shared
-  for (const Step& step : plan.steps) {
-    for (const PackedWeight& weight : step.weights) {
-      if (weight.offset < done) continue;
-      done = weight.offset + weight.floats;
-      const Tensor constant = evaluate_constant(graph, weight.constant, store);
-      pack(step, weight.packing, constant,
-           std::span(packed).subspan(static_cast<size_t>(weight.offset), static_cast<size_t>(weight.floats)));
-    }
-  }
+  for (const Plan& plan : plans)
+    for (const Step& step : plan.steps)
+      for (const PackedWeight& weight : step.weights) {
+        if (weight.offset < done) continue;
+        done = weight.offset + weight.floats;
+        const Tensor constant = evaluate_constant(graph, weight.constant, store);
+        pack(step, weight.packing, constant,
+             std::span(packed).subspan(static_cast<size_t>(weight.offset),
+                                       static_cast<size_t>(weight.floats)));
+      }
   return packed;
 }
 

@@ -80,9 +80,10 @@ struct ConvShape {
 //   with groups, the window of blocks that covers the panel's groups, weights outside a group being zero).
 //   If groups are whole blocks, panels never straddle groups and nothing is wasted.
 //
-//   Weights: [panel p][input block][kh][kw][k in block][block in panel][16 output lanes]; k runs over the
-//   channels the block really has (the last input block of a C not divisible by 16 has fewer), so an
-//   ungrouped panel holds ic * kh * kw * panel * 16 floats. Panels follow each other without gaps.
+//   Weights: [output block][input block of its panel][kh][kw][k in block][16 output lanes]; k runs over the
+//   channels the block really has (the last input block of a C not divisible by 16 has fewer), so an output
+//   block of an ungrouped convolution has ic * kh * kw * 16 floats. Output blocks are weight_block_floats
+//   apart (tiling.h). Unless groups straddle blocks, weights do not depend on the tile.
 //
 //   Units: ((p * n + image) * rows + row) * tiles_per_row + tile. Each is one register tile over the whole
 //   reduction.
@@ -265,8 +266,8 @@ struct Step {
   double flops = 0;  // of direct convolution
   int64_t bytes = 0;
   double predicted_us = 0;
-  // Best first; the first is the one chosen. Of Winograd's three steps the products have them, and theirs are
-  // the times of all three.
+  // The first is the one chosen, then the best first. Of Winograd's three steps the products have them, and
+  // theirs are the times of all three.
   std::vector<Candidate> candidates;
 };
 

@@ -52,7 +52,7 @@ class Planner {
       if (live_[index(id)] && !graph_[id].is_constant) lower(id);
     Plan plan = assign_buffers(std::move(drafts_), std::move(placement_));
     plan.target = target_;
-    lay_out_weights(plan);
+    lay_out_weights(std::span(&plan, 1));
     return plan;
   }
 
@@ -513,6 +513,18 @@ class Planner {
 
 Result<Plan> make_plan(const Graph& graph, const Target& target, const PlanOptions& options) {
   return Planner(graph, target, options).run();
+}
+
+Result<std::vector<Plan>> make_plans(const Graph& graph, std::span<const Target> targets,
+                                     const PlanOptions& options) {
+  std::vector<Plan> plans;
+  for (const Target& target : targets) {
+    Result<Plan> plan = make_plan(graph, target, options);
+    if (!plan) return plan.take_error();
+    plans.push_back(*std::move(plan));
+  }
+  lay_out_weights(plans);
+  return plans;
 }
 
 }  // namespace cardinal

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 
 #include "ir/result.h"
 #include "passes/plan.h"
@@ -19,6 +20,9 @@ struct StepOverride {
 struct PlanOptions {
   std::map<std::string, StepOverride> overrides;  // by step name
   bool winograd = true;  // whether Winograd convolutions may be chosen without being asked for by name
+  // Whether algorithms are chosen so that results are the same bits for every target and every batch size,
+  // or for this target and this batch; see choose_kernels.
+  bool same_bits = true;
 };
 
 // One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.
@@ -29,8 +33,14 @@ Result<std::map<std::string, StepOverride>> read_overrides(SourceMap& sources, c
 // that names no step or asks for what the target or the shape cannot do.
 Result<Plan> make_plan(const Graph&, const Target&, const PlanOptions& options = {});
 
-// The packed weights of a plan: plan.weights_floats floats, evaluated from the graph's constants.
+// A plan for each target, all reading the same packed weights.
+Result<std::vector<Plan>> make_plans(const Graph&, std::span<const Target>, const PlanOptions& options = {});
+
+// The packed weights of plans that were made together: plan.weights_floats floats, evaluated from the graph's
+// constants.
 class WeightStore;
-std::vector<float> pack_weights(const Graph&, const Plan&, const WeightStore&);
+std::vector<float> pack_weights(const Graph&, std::span<const Plan>, const WeightStore&);
+// How many of them a plan uses.
+int64_t weights_read(const Plan&);
 
 }  // namespace cardinal

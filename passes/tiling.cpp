@@ -70,4 +70,10 @@ InputWindows input_windows(const ConvShape& s, int64_t panel) {
   return windows;
 }
 
+int64_t weight_block_floats(const ConvKernel& kernel) {
+  const ConvShape& s = kernel.shape;
+  const int64_t lines = std::min(kernel.reduce_blocks * kChannelBlock, s.ic) * s.kh * s.kw;
+  return kChannelBlock * (lines | 1);
+}
+
 }  // namespace cardinal

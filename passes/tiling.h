@@ -31,6 +31,9 @@ struct InputWindows {
   std::vector<int64_t> first_block;  // per panel; empty if all 0
 };
 InputWindows input_windows(const ConvShape&, int64_t panel);
+// From the packed weights of one block of output channels to those of the next: an odd number of cache lines,
+// since the blocks of a panel, which are read together, would else fall into the same few sets of the caches.
+int64_t weight_block_floats(const ConvKernel&);
 // Whether groups are whole blocks of channels on both sides, so that a panel within a group wastes nothing.
 bool groups_are_whole_blocks(const ConvShape&);
 

@@ -4,6 +4,7 @@
 //   for input block, kernel row in range, run of taps, tap, k (by k_unroll):    all rolled
 //     acc[i][j] += x[pixel i, tap, k] * w[k][j]
 #include "codegen/cpu/conv.h"
+#include "passes/tiling.h"
 
 namespace cardinal {
 namespace {
@@ -11,8 +12,9 @@ namespace {
 Panels make_panels(const Step& step, const ConvKernel& kernel) {
   const ConvShape& shape = kernel.shape;
   int64_t ic_blocks = ceil_div(shape.ic, kChannelBlock), oc_blocks = ceil_div(shape.oc, kChannelBlock);
-  int64_t tail = shape.ic % kChannelBlock, offset = 0;
+  int64_t tail = shape.ic % kChannelBlock, panel_floats = kernel.panel * weight_block_floats(kernel);
   Panels panels;
+  panels.prefetch_floats = panel_floats;
   for (int64_t p = 0; p * kernel.panel < oc_blocks; ++p) {
     int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];
     bool whole = tail == 0 || first + kernel.reduce_blocks < ic_blocks;
@@ -20,12 +22,7 @@ Panels make_panels(const Step& step, const ConvKernel& kernel) {
     panel.blocks = static_cast<int>(std::min<int64_t>(kernel.panel, oc_blocks - p * kernel.panel));
     panel.last = (p + 1) * kernel.panel >= oc_blocks && masked(step);
     panel.tail_channels = whole ? 0 : tail;
-    panels.append(panel, first, offset);
-    int64_t channels =
-        std::min((first + kernel.reduce_blocks) * kChannelBlock, shape.ic) - first * kChannelBlock;
-    int64_t floats = channels * shape.kh * shape.kw * panel.blocks * kChannelBlock;
-    offset += floats;
-    panels.prefetch_floats = std::max(panels.prefetch_floats, floats);
+    panels.append(panel, first, p * panel_floats);
   }
   return panels;
 }
@@ -35,10 +32,11 @@ Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t s
                     llvm::Value* w, Values acc) {
   int blocks = tile.panel.blocks;
   int64_t pixel_stride = tile.shape.stride_w * tile.x_view().stride_w;
+  int64_t block_floats = weight_block_floats(tile.kernel);
   for (int64_t k = 0; k < steps; ++k) {
     Values weights;
     for (int j = 0; j < blocks; ++j)
-      weights.push_back(e.load_block(e.element(w, (k * blocks + j) * kChannelBlock), 64));
+      weights.push_back(e.load_block(e.element(w, j * block_floats + k * kChannelBlock), 64));
     for (int i = 0; i < tile.variant.pixels; ++i) {
       if (!contains(pixels, i)) continue;
       llvm::Value* value = e.broadcast(e.element(x, i * pixel_stride + k * tile.x_view().stride_c));
@@ -68,17 +66,17 @@ void prefetch_lines(Emitter& e, llvm::Value* ahead, int64_t lines) {
 Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_t channels, Values acc) {
   const View& view = tile.x_view();
   const ConvShape& shape = tile.shape;
-  int64_t step_floats = tile.panel.blocks * kChannelBlock, tap_floats = channels * step_floats;
+  int64_t tap_floats = channels * kChannelBlock;
   llvm::Value* x = e.element(tile.x, e.mul(block, view.stride_block));
-  llvm::Value* w = e.element(tile.w, e.mul(block, kChannelBlock * shape.kh * shape.kw * step_floats));
+  llvm::Value* w = e.element(tile.w, e.mul(block, shape.kh * shape.kw * kChannelBlock * kChannelBlock));
   int64_t unroll = std::min<int64_t>(tile.kernel.k_unroll, channels), rolled = channels / unroll * unroll;
   auto one_tap = [&](PixelSet pixels, llvm::Value* x, llvm::Value* w, Values acc) {
     acc = e.for_range(0, rolled, unroll, acc, [&](llvm::Value* k, Values acc) {
       return multiply_add(e, tile, pixels, unroll, e.element(x, e.mul(k, view.stride_c)),
-                          e.element(w, e.mul(k, step_floats)), acc);
+                          e.element(w, e.mul(k, kChannelBlock)), acc);
     });
     return multiply_add(e, tile, pixels, channels - rolled, e.element(x, rolled * view.stride_c),
-                        e.element(w, rolled * step_floats), acc);
+                        e.element(w, rolled * kChannelBlock), acc);
   };
   auto one_row = [&](llvm::Value* r, Values acc) {
     llvm::Value* x_row = e.element(x, e.mul(r, shape.dilation_h * view.stride_h));
@@ -97,6 +95,14 @@ Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_
   return e.for_range(tile.rows.begin, tile.rows.end, 1, acc, one_row, tile.rows.trips);
 }
 
+// Panels of groups that straddle blocks differ in how many zero weights of other groups they reduce over. A
+// product with one leaves a sum as it is, except for the sign of a zero, which is made + here: results do not
+// depend on the panel.
+void drop_signs_of_zeros(Emitter& e, const ConvShape& shape, Values& acc) {
+  if (shape.groups == 1 || groups_are_whole_blocks(shape)) return;
+  for (llvm::Value*& a : acc) a = e.fadd(a, e.splat(0.0));
+}
+
 void emit_tile(Emitter& e, const ConvTile& tile) {
   Values start, acc;
   for (int j = 0; j < tile.panel.blocks; ++j)
@@ -109,6 +115,7 @@ void emit_tile(Emitter& e, const ConvTile& tile) {
     return reduce_block(e, tile, block, kChannelBlock, acc);
   });
   if (tile.panel.tail_channels) acc = reduce_block(e, tile, e.integer(whole), tile.panel.tail_channels, acc);
+  drop_signs_of_zeros(e, tile.shape, acc);
   store_tile(e, tile, acc);
 }
 

@@ -116,7 +116,7 @@ void print_steps(const Model& model, const std::vector<double>& times, double pe
 }  // namespace
 
 int bench(const BenchArgs& args) {
-  Expected<Model> model = Model::load(args.model);
+  Expected<Model> model = Model::load(args.model, {.variant = args.variant});
   if (!model) return fail(model.error().message());
   std::optional<ThreadPool> pool;
   if (args.threads > 1) pool.emplace(args.threads);

@@ -18,6 +18,7 @@ namespace {
 Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   PlanOptions options;
   options.winograd = args.winograd;
+  options.same_bits = args.same_bits;
   const std::string& path = args.plan;
   if (path.empty()) return options;
   Result<MappedFile> file = MappedFile::open(path);
@@ -31,6 +32,12 @@ Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
 
 }  // namespace
 
+std::string print_plans(std::span<const Plan> plans, const Graph& graph) {
+  std::string text;
+  for (const Plan& plan : plans) text += print(plan, graph, true);
+  return text;
+}
+
 Status check_pass_name(std::string_view name, std::initializer_list<std::string_view> others) {
   std::vector<std::string_view> known{kSourcePass};
   for (const Pass& pass : pass_table()) known.push_back(pass.name);
@@ -40,8 +47,8 @@ Status check_pass_name(std::string_view name, std::initializer_list<std::string_
 }
 
 Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOptions& options) {
-  Result<Target> target = resolve_target(options.target.target);
-  if (!target) return target.take_error();
+  Result<std::vector<Target>> targets = resolve_targets(options.target.target);
+  if (!targets) return targets.take_error();
   Result<PlanOptions> planning = plan_options(sources, options.target);
   if (!planning) return planning.take_error();
 
@@ -53,10 +60,10 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   };
   Result<Graph> graph = run_pipeline(source, passes);
   if (!graph) return graph.take_error();
-  Result<Plan> plan = make_plan(*graph, *target, *planning);
-  if (!plan) return plan.take_error();
-  if (wants(kPlanPass)) options.dump(kPlanPass, print(*plan, *graph, true));
-  return Build{*std::move(graph), *std::move(plan)};
+  Result<std::vector<Plan>> plans = make_plans(*graph, *targets, *planning);
+  if (!plans) return plans.take_error();
+  if (wants(kPlanPass)) options.dump(kPlanPass, print_plans(*plans, *graph));
+  return Build{*std::move(graph), *std::move(plans)};
 }
 
 }  // namespace cardinal::driver

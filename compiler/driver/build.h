@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "compiler/driver/verbs.h"
 #include "ir/weights.h"
@@ -24,9 +26,11 @@ struct BuildOptions {
   std::function<void(std::string_view stage, const std::string& text)> dump;
 };
 struct Build {
-  Graph graph;  // after all passes; what the plan speaks of
-  Plan plan;
+  Graph graph;              // after all passes; what the plan speaks of
+  std::vector<Plan> plans;  // one for each variant
 };
+// All plans as text, with the reasons for each choice.
+std::string print_plans(std::span<const Plan> plans, const Graph& graph);
 Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOptions& options);
 
 }  // namespace cardinal::driver

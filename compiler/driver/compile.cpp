@@ -125,14 +125,16 @@ class Compilation {
   Status write_weights(const std::string& path) const {
     Expected<void> written =
         write_weights_file(path, std::as_bytes(std::span(image_.weights)),
-                           ModelDescription(build_.graph, build_.plan, image_).model().model_hash);
+                           ModelDescription(build_.graph, build_.plans, image_).model().model_hash);
     return written ? ok() : Diagnostics(written.error().message());
   }
 
   // "resnet50.so: network resnet50 for znver4, 1.2 MB of code, 102.2 MB of weights"
   std::string summary(const Artefact& artefact) const {
+    std::vector<std::string_view> targets;
+    for (const Plan& plan : build_.plans) targets.push_back(plan.target.cpu);
     std::string line =
-        fmt::format("{}: network {} for {}", artefact.path, build_.graph.name, build_.plan.target.cpu);
+        fmt::format("{}: network {} for {}", artefact.path, build_.graph.name, fmt::join(targets, " and "));
     if (artefact.kind->code == CodeKind::object && object_) {
       double weights = static_cast<double>(image_.weights.size()) * sizeof(float);
       double code = static_cast<double>(object_->size()) - (image_.weights_file.empty() ? weights : 0.0);
@@ -147,13 +149,13 @@ class Compilation {
     if (kind.code == CodeKind::object && object_) return std::string_view(*object_);
     Result<std::string> made = std::string();
     if (kind.code) {
-      made = emit_code(build_.graph, build_.plan, image_, *kind.code);
+      made = emit_code(build_.graph, build_.plans, image_, *kind.code);
     } else if (kind.emit == Emit::header) {
-      made = generate_header(ModelDescription(build_.graph, build_.plan, image_).model());
+      made = generate_header(ModelDescription(build_.graph, build_.plans, image_).model());
     } else if (kind.emit == Emit::ir) {
       made = print(build_.graph, &sources_);
     } else {
-      made = print(build_.plan, build_.graph, true);
+      made = print_plans(build_.plans, build_.graph);
     }
     if (!made) return made.take_error();
     std::string& kept = kind.code == CodeKind::object ? object_.emplace() : text_;
@@ -230,7 +232,7 @@ int compile(const CompileArgs& args) {
       .symbol = source->name, .weights_file = weights_path->filename().string(), .weights = {}};
   if (weights) {
     Progress progress("packing the weights");
-    image.weights = pack_weights(build->graph, build->plan, *weights);
+    image.weights = pack_weights(build->graph, build->plans, *weights);
   }
 
   Compilation compilation(sources, *std::move(build), std::move(image));

@@ -28,6 +28,16 @@ json tensors_json(std::span<const TensorInfo> tensors) {
   return list;
 }
 
+json variants_json(const Model& model) {
+  json list = json::array();
+  for (const cardinal_model* variant : model.variants())
+    list.push_back({{"target", variant->target},
+                    {"code_bytes", variant->code_bytes},
+                    {"weights_read", variant->weights_read},
+                    {"chosen", variant == &model.raw()}});
+  return list;
+}
+
 json model_json(const Model& model, uint64_t file_bytes) {
   json steps = json::array();
   for (const cardinal_step& step : model.steps())
@@ -38,6 +48,7 @@ json model_json(const Model& model, uint64_t file_bytes) {
                      {"bytes", step.bytes}});
   return {{"network", model.name()},
           {"target", model.target()},
+          {"variants", variants_json(model)},
           {"compiler", model.compiler()},
           {"inputs", tensors_json(model.inputs())},
           {"outputs", tensors_json(model.outputs())},
@@ -52,12 +63,30 @@ json model_json(const Model& model, uint64_t file_bytes) {
           {"steps", steps}};
 }
 
+void line(std::string_view key, const std::string& value) { fmt::print("{:<12}{}\n", key, value); }
+
+std::string megabytes(uint64_t bytes) { return fmt::format("{:.2f} MB", static_cast<double>(bytes) * 1e-6); }
+
+// The code for the CPU; of several variants, what each has and what it has in common with the others.
+void print_variants(const Model& model) {
+  const std::span<const cardinal_model* const> variants = model.variants();
+  if (variants.size() == 1)
+    return line("code", megabytes(model.raw().code_bytes) + " for " + model.raw().target);
+  uint64_t read = 0;
+  for (const cardinal_model* variant : variants) {
+    read += variant->weights_read;
+    line(variant == variants.front() ? "variants" : "",
+         fmt::format("{}: {} of code, reads {} of the weights{}", variant->target,
+                     megabytes(variant->code_bytes), megabytes(variant->weights_read),
+                     variant == &model.raw() ? "; this is the one run here" : ""));
+  }
+  line("", megabytes(read - model.weights_bytes()) +
+               " of weights would be there more than once if they did not share them");
+}
+
 void print_text(const Model& model, uint64_t file_bytes) {
-  auto line = [](std::string_view key, const std::string& value) { fmt::print("{:<12}{}\n", key, value); };
-  auto megabytes = [](uint64_t bytes) { return fmt::format("{:.2f} MB", static_cast<double>(bytes) * 1e-6); };
   const char* weights_file = model.raw().weights_file;
   line("network", std::string(model.name()));
-  line("target", std::string(model.target()));
   line("compiler", std::string(model.compiler()));
   for (const TensorInfo& tensor : model.inputs()) line("input", describe(tensor));
   for (const TensorInfo& tensor : model.outputs()) line("output", describe(tensor));
@@ -67,6 +96,7 @@ void print_text(const Model& model, uint64_t file_bytes) {
   line("workspace", megabytes(model.workspace_bytes()) + " for each thread that runs it");
   line("weights", megabytes(model.weights_bytes()) +
                       (weights_file ? fmt::format(" packed, in {}", weights_file) : std::string(" packed")));
+  print_variants(model);
   line("file", megabytes(file_bytes));
   line("hashes", fmt::format("model {:016x}, weights {:016x}", model.model_hash(), model.raw().weights_hash));
 }
@@ -81,7 +111,7 @@ void print_steps(const Model& model) {
 }  // namespace
 
 int info(const InfoArgs& args) {
-  Expected<Model> model = Model::load(args.model);
+  Expected<Model> model = Model::load(args.model, {.variant = args.variant});
   if (!model) return fail(model.error().message());
   std::error_code ignored;
   uint64_t file_bytes = std::filesystem::file_size(args.model, ignored);

@@ -59,7 +59,9 @@ void add_source_options(CLI::App* sub, SourceArgs& args) {
 }
 
 void add_target_options(CLI::App* sub, TargetArgs& args) {
-  sub->add_option("--target", args.target, "native, x86-64-v3, x86-64-v4 or an LLVM CPU name")
+  sub->add_option("--target", args.target,
+                  "native, x86-64 (a variant for x86-64-v3 and one for x86-64-v4, chosen when the network is "
+                  "loaded), x86-64-v3, x86-64-v4 or an LLVM CPU name")
       ->capture_default_str();
   sub->add_option("--plan", args.plan, "file that overrides choices of the planner, a line for each step");
   sub->add_option("--winograd", args.winograd,
@@ -67,6 +69,17 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
                   "less exact")
       ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
       ->default_str("on");
+  sub->add_option(
+         "--same-bits", args.same_bits,
+         "on or off: whether results are the same bits for every target and batch size, or algorithms "
+         "may be chosen for this target and this batch")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
+      ->default_str("on");
+}
+
+void add_model_options(CLI::App* sub, std::string& model, std::string& variant) {
+  sub->add_option("MODEL", model, "a compiled network, .so")->required();
+  sub->add_option("--variant", variant, "the target whose code to use; by default the best for this CPU");
 }
 
 void add_ignored_weights(CLI::App* sub, std::vector<std::string>& patterns) {
@@ -123,12 +136,12 @@ void add_import(CLI::App& app, ImportArgs& args, Action& action) {
 void add_model_verbs(CLI::App& app, InfoArgs& info_args, RunArgs& run_args, BenchArgs& bench_args,
                      Action& action) {
   CLI::App* info_verb = add_verb(app, "info", "say what a compiled network is", info_args, action, info);
-  info_verb->add_option("MODEL", info_args.model, "a compiled network, .so")->required();
+  add_model_options(info_verb, info_args.model, info_args.variant);
   info_verb->add_flag("--json", info_args.json, "as JSON, steps included");
   info_verb->add_flag("--steps", info_args.steps, "list the steps too");
 
   CLI::App* run_verb = add_verb(app, "run", "run a compiled network on .npy files", run_args, action, run);
-  run_verb->add_option("MODEL", run_args.model, "a compiled network, .so")->required();
+  add_model_options(run_verb, run_args.model, run_args.variant);
   run_verb->add_option("--input", run_args.inputs, "X.npy, or NAME=X.npy for each of several")
       ->allow_extra_args(false);
   run_verb->add_option("--output", run_args.outputs, "Z.npy, or NAME=Z.npy for each of several")
@@ -136,7 +149,7 @@ void add_model_verbs(CLI::App& app, InfoArgs& info_args, RunArgs& run_args, Benc
   run_verb->add_option("--threads", run_args.threads, "how many threads")->check(CLI::Range(1, 1024));
 
   CLI::App* bench_verb = add_verb(app, "bench", "time a compiled network", bench_args, action, bench);
-  bench_verb->add_option("MODEL", bench_args.model, "a compiled network, .so")->required();
+  add_model_options(bench_verb, bench_args.model, bench_args.variant);
   bench_verb->add_option("--threads", bench_args.threads, "how many threads")->check(CLI::Range(1, 1024));
   bench_verb->add_option("--seconds", bench_args.seconds, "how long to measure")->check(in_range(0, 3600));
   bench_verb->add_flag("--json", bench_args.json, "as JSON");

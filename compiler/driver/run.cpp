@@ -60,7 +60,7 @@ double memory_of_a_run(const Model& model) {
 }  // namespace
 
 int run(const RunArgs& args) {
-  Expected<Model> model = Model::load(args.model);
+  Expected<Model> model = Model::load(args.model, {.variant = args.variant});
   if (!model) return fail(model.error().message());
   Result<std::vector<std::string>> in_files = match_files(model->inputs(), args.inputs, "--input", "input");
   if (!in_files) return fail(in_files.error());

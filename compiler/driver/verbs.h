@@ -18,8 +18,8 @@ struct SourceArgs {
 // What to compile for, and how.
 struct TargetArgs {
   std::string target = "native";
-  std::string plan;      // file of overrides, or ""
-  bool winograd = true;  // see PlanOptions
+  std::string plan;                        // file of overrides, or ""
+  bool winograd = true, same_bits = true;  // see PlanOptions
 };
 
 struct CompileArgs {
@@ -60,12 +60,14 @@ int import_model(const ImportArgs& args);
 
 struct InfoArgs {
   std::string model;
+  std::string variant;
   bool json = false, steps = false;
 };
 int info(const InfoArgs& args);
 
 struct RunArgs {
   std::string model;
+  std::string variant;                       // see LoadOptions
   std::vector<std::string> inputs, outputs;  // FILE or NAME=FILE
   int threads = 1;
 };
@@ -73,6 +75,7 @@ int run(const RunArgs& args);
 
 struct BenchArgs {
   std::string model;
+  std::string variant;
   int threads = 1;
   double seconds = 3;
   bool json = false, steps = false;

@@ -44,17 +44,32 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-Result<Model> compile_and_load(const Build& build, const WeightStore& weights) {
-  NetworkImage image{build.graph.name, {}, pack_weights(build.graph, build.plan, weights)};
-  Result<std::string> object = emit_code(build.graph, build.plan, image, CodeKind::object);
+// A plan's code, loaded.
+struct Variant {
+  const Plan& plan;
+  Model model;
+};
+
+// The variants that this CPU can run.
+Result<std::vector<Variant>> compile_and_load(const Build& build, const WeightStore& weights) {
+  NetworkImage image{build.graph.name, {}, pack_weights(build.graph, build.plans, weights)};
+  Result<std::string> object = emit_code(build.graph, build.plans, image, CodeKind::object);
   if (!object) return object.take_error();
   TemporaryDirectory directory;
   if (directory.path().empty()) return Diagnostics("cannot make a temporary directory; is TMPDIR writable?");
   std::string path = directory.path() + "/network.so";
   if (Status linked = link_shared(*object, image.symbol, path); !linked) return linked.take_error();
-  Expected<Model> model = Model::load(path);
-  if (!model) return Diagnostics(model.error().message());
-  return *std::move(model);
+  std::vector<Variant> variants;
+  for (const Plan& plan : build.plans) {
+    Expected<Model> model = Model::load(path, {.variant = plan.target.cpu});
+    if (model)
+      variants.push_back({plan, *std::move(model)});
+    else if (variants.empty())
+      return Diagnostics(model.error().message());
+    else
+      fmt::print("not verified: {}\n", model.error().message());
+  }
+  return variants;
 }
 
 // The elements of a view in logical order.
@@ -153,32 +168,32 @@ std::vector<const View*> completed_views(const Plan& plan, const Graph& graph) {
 
 // Runs every step once and keeps its result, before a later step may reuse its memory. Empty for partial
 // results.
-std::vector<std::vector<float>> run_steps(const Build& build, const Model& model, StepRunner& runner) {
-  std::vector<const View*> views = completed_views(build.plan, build.graph);
+std::vector<std::vector<float>> run_steps(const Variant& variant, const Graph& graph, StepRunner& runner) {
+  std::vector<const View*> views = completed_views(variant.plan, graph);
   std::vector<std::vector<float>> results(views.size());
   for (size_t i = 0; i < views.size(); ++i) {
-    runner.run(model.steps()[i]);
+    runner.run(variant.model.steps()[i]);
     if (views[i]) results[i] = gather(*views[i], base_of(*views[i], runner));
   }
   return results;
 }
 
 // Steps on the way to a value have nothing to be compared with.
-std::vector<LayerResult> compare_layers(const Build& build, const WeightStore& weights,
+std::vector<LayerResult> compare_layers(const Graph& graph, const Plan& plan, const WeightStore& weights,
                                         std::span<const Tensor> inputs,
                                         const std::vector<std::vector<float>>& results) {
   std::vector<LayerResult> layers;
-  std::vector<std::vector<size_t>> steps_of(build.graph.size());
+  std::vector<std::vector<size_t>> steps_of(graph.size());
   for (size_t i = 0; i < results.size(); ++i)
-    if (!results[i].empty()) steps_of[index(build.plan.steps[i].node)].push_back(i);
+    if (!results[i].empty()) steps_of[index(plan.steps[i].node)].push_back(i);
   InterpretOptions options;
   options.visit = [&](NodeId id, const Tensor& value) {
     for (size_t i : steps_of[index(id)]) {
-      const Step& step = build.plan.steps[i];
+      const Step& step = plan.steps[i];
       layers.push_back({step.name, kernel_name(step.kernel), id, compare(value.data, results[i])});
     }
   };
-  interpret(build.graph, weights, inputs, options);
+  interpret(graph, weights, inputs, options);
   return layers;
 }
 
@@ -221,6 +236,42 @@ int report_divergence(const SourceMap& sources, const Graph& graph, const LayerR
   return fail(error, sources);
 }
 
+// What is verified, and against what.
+struct Subject {
+  const VerifyArgs& args;
+  const SourceMap& sources;
+  const Graph &source, &graph;  // as written, and what the plans were made from
+  const WeightStore& weights;
+};
+
+int verify_variant(const Subject& subject, const Variant& variant) {
+  const Graph &source = subject.source, &graph = subject.graph;
+  const double tolerance = subject.args.tolerance;
+  std::vector<std::vector<std::byte>> buffers;
+  for (const TensorInfo& tensor : variant.model.inputs())
+    buffers.push_back(random_buffer(tensor, subject.args.seed + buffers.size()));
+  StepRunner runner(variant.model, std::move(buffers));
+  std::vector<Tensor> inputs;
+  for (NodeId id : source.inputs()) inputs.push_back(logical_input(source, id, runner.input(inputs.size())));
+
+  std::vector<std::vector<float>> results = run_steps(variant, graph, runner);
+  std::vector<LayerResult> layers = compare_layers(graph, variant.plan, subject.weights, inputs, results);
+  std::vector<LayerResult> outputs = compare_outputs(source, subject.weights, inputs, runner);
+
+  std::vector<const LayerResult*> all;
+  for (const auto& layer : layers) all.push_back(&layer);
+  for (const auto& layer : outputs) all.push_back(&layer);
+  print_worst(all);
+  auto diverges = [tolerance](const LayerResult& layer) { return !(layer.comparison.error <= tolerance); };
+  if (auto it = std::find_if(layers.begin(), layers.end(), diverges); it != layers.end())
+    return report_divergence(subject.sources, graph, *it, tolerance);
+  if (auto it = std::find_if(outputs.begin(), outputs.end(), diverges); it != outputs.end())
+    return report_divergence(subject.sources, source, *it, tolerance);
+  fmt::print("{} for {}: {} steps agree with the reference within {:.0e}\n", source.name,
+             variant.plan.target.cpu, layers.size(), tolerance);
+  return kDone;
+}
+
 }  // namespace
 
 int verify(const VerifyArgs& args) {
@@ -235,32 +286,11 @@ int verify(const VerifyArgs& args) {
   Result<Build> build = build_plan(sources, *source, BuildOptions{args.target, {}, {}});
   if (!build) return fail(build.error(), sources);
   Progress progress("comparing with the reference interpreter");
-  Result<Model> model = compile_and_load(*build, **weights);
-  if (!model) return fail(model.error(), sources);
-
-  std::vector<std::vector<std::byte>> buffers;
-  for (const TensorInfo& tensor : model->inputs())
-    buffers.push_back(random_buffer(tensor, args.seed + buffers.size()));
-  StepRunner runner(*model, std::move(buffers));
-  std::vector<Tensor> inputs;
-  for (NodeId id : source->inputs())
-    inputs.push_back(logical_input(*source, id, runner.input(inputs.size())));
-
-  std::vector<std::vector<float>> results = run_steps(*build, *model, runner);
-  std::vector<LayerResult> layers = compare_layers(*build, **weights, inputs, results);
-  std::vector<LayerResult> outputs = compare_outputs(*source, **weights, inputs, runner);
-
-  std::vector<const LayerResult*> all;
-  for (const auto& layer : layers) all.push_back(&layer);
-  for (const auto& layer : outputs) all.push_back(&layer);
-  print_worst(all);
-  auto diverges = [&args](const LayerResult& layer) { return !(layer.comparison.error <= args.tolerance); };
-  if (auto it = std::find_if(layers.begin(), layers.end(), diverges); it != layers.end())
-    return report_divergence(sources, build->graph, *it, args.tolerance);
-  if (auto it = std::find_if(outputs.begin(), outputs.end(), diverges); it != outputs.end())
-    return report_divergence(sources, *source, *it, args.tolerance);
-  fmt::print("{}: {} steps agree with the reference within {:.0e}\n", source->name, layers.size(),
-             args.tolerance);
+  Result<std::vector<Variant>> variants = compile_and_load(*build, **weights);
+  if (!variants) return fail(variants.error(), sources);
+  const Subject subject{args, sources, *source, build->graph, **weights};
+  for (const Variant& variant : *variants)
+    if (const int failed = verify_variant(subject, variant); failed != kDone) return failed;
   return kDone;
 }
 

@@ -22,8 +22,8 @@ int64_t product(const std::vector<int64_t>& dims) {
   return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
 }
 
-// Whether so many elements may be made from a few numbers in a file. Few layers have more: the first linear layer of
-// VGG has 1.03e8.
+// Whether so many elements may be made from a few numbers in a file. Few layers have more: the first linear
+// layer of VGG has 1.03e8.
 bool is_reasonable(const std::vector<int64_t>& dims) {
   constexpr int64_t kLargest = int64_t{1} << 28;
   int64_t elements = 1;

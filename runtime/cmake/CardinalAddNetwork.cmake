@@ -5,7 +5,7 @@
 # compiler change.
 #   NETWORK      which network of the file, if it has several
 #   SET          the network's parameters
-#   TARGET       native (the default), x86-64-v3, x86-64-v4 or an LLVM CPU name
+#   TARGET       native (the default), x86-64, x86-64-v3, x86-64-v4 or an LLVM CPU name
 #   OUTPUT_NAME  names the header, <name>.h, which <target> may include; the default is NETWORK, else the file's stem
 #   MODE         object (the default) links the network into <target>. shared builds <name>.so for
 #                cardinal::Model::load; <target> gets its path as the macro CARDINAL_<NAME>_PATH.

@@ -36,6 +36,32 @@ std::string hexadecimal(uint64_t value) {
   return text;
 }
 
+// A table and the better variants it leads to.
+std::vector<const cardinal_model*> list_variants(const cardinal_model& first) {
+  std::vector<const cardinal_model*> variants{&first};
+  while (variants.back()->better) variants.push_back(variants.back()->better);
+  return variants;
+}
+
+// The variant of that name, or the best one for this CPU if there is no name; if this CPU supports none, the
+// first. Null if there is none of that name.
+const cardinal_model* choose_variant(std::span<const cardinal_model* const> variants,
+                                     const std::string& name) {
+  const cardinal_model* chosen = name.empty() ? variants.front() : nullptr;
+  for (const cardinal_model* variant : variants)
+    if (name.empty() ? missing_features(variant->required_features, cpu_features()).empty()
+                     : name == variant->target)
+      chosen = variant;
+  return chosen;
+}
+
+std::string list_targets(std::span<const cardinal_model* const> variants) {
+  std::string names;
+  for (const cardinal_model* variant : variants)
+    names += (names.empty() ? "" : ", ") + std::string(variant->target);
+  return names;
+}
+
 std::string beside(const std::string& path, const std::string& name) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
@@ -49,7 +75,8 @@ struct Model::State {
   runtime::SharedObject object;
   runtime::MappedFile weights_file;
   runtime::Arena weights_copy;
-  const cardinal_model* raw = nullptr;
+  const cardinal_model* raw = nullptr;  // at first the file's first variant, then the one to be run
+  std::vector<const cardinal_model*> variants;
   const void* weights = nullptr;
   std::vector<TensorInfo> inputs, outputs;
 
@@ -105,14 +132,19 @@ Expected<Model> Model::from(const cardinal_model& model, const LoadOptions& opti
 
 Expected<Model> Model::finish(std::shared_ptr<State> state, const std::string& label,
                               const LoadOptions& options) {
-  const cardinal_model& raw = *state->raw;
-  const std::string malformed = runtime::find_malformed(raw);
+  const std::string malformed = runtime::find_malformed(*state->raw);
   if (!malformed.empty()) return Error(label + ": is not a usable network: " + malformed);
-  const std::string name = label + ": network '" + raw.name + "' ";
+  const std::string name = label + ": network '" + state->raw->name + "' ";
+  state->variants = runtime::list_variants(*state->raw);
+  state->raw = runtime::choose_variant(state->variants, options.variant);
+  const std::string targets = runtime::list_targets(state->variants);
+  if (!state->raw) return Error(name + "has no variant '" + options.variant + "'; it has " + targets);
+  const cardinal_model& raw = *state->raw;
   const std::string missing = runtime::missing_features(raw.required_features, cpu_features());
   if (!missing.empty()) {
     return Error(
-        name + "was compiled for " + raw.target + " and needs " + missing +
+        name + "was compiled for " + (options.variant.empty() ? targets : options.variant) + " and needs " +
+        missing +
         ", which this CPU or its operating system lacks; recompile it with --target native on this machine");
   }
   if (options.expected_model_hash && options.expected_model_hash != raw.model_hash) {
@@ -140,6 +172,7 @@ uint64_t Model::parameter_count() const { return raw().parameter_count; }
 uint64_t Model::flops() const { return raw().flops; }
 const void* Model::weights() const { return state_->weights; }
 const cardinal_model& Model::raw() const { return *state_->raw; }
+std::span<const cardinal_model* const> Model::variants() const { return state_->variants; }
 
 std::string describe(const TensorInfo& tensor) {
   std::string text = std::string(tensor.name) + ": " + runtime::dtype_name(tensor.dtype) + "[";

@@ -5,7 +5,7 @@ namespace cardinal::runtime {
 namespace {
 
 // Far beyond any network, yet small enough that sums of sizes cannot overflow.
-constexpr uint32_t kMaxTensors = 4096, kMaxSteps = 1u << 20;
+constexpr uint32_t kMaxTensors = 4096, kMaxSteps = 1u << 20, kMaxVariants = 16;
 constexpr uint64_t kMaxBytes = uint64_t{1} << 46;
 
 std::string find_malformed_tensor(const cardinal_tensor& tensor) {
@@ -120,7 +120,7 @@ std::string find_version_mismatch(uint32_t abi_version) {
                 : ": update the runtime, or recompile the network with an older `cardinal`");
 }
 
-std::string find_malformed(const cardinal_model& model) {
+static std::string find_malformed_table(const cardinal_model& model) {
   std::string problem = find_version_mismatch(model.abi_version);
   if (!problem.empty()) return problem;
   if (model.struct_bytes != sizeof(cardinal_model)) {
@@ -133,6 +133,21 @@ std::string find_malformed(const cardinal_model& model) {
   if (problem.empty()) problem = find_malformed_tensors("output", model.outputs, model.output_count);
   if (problem.empty()) problem = find_malformed_steps(model);
   if (problem.empty()) problem = find_malformed_memory(model);
+  return problem;
+}
+
+std::string find_malformed(const cardinal_model& model) {
+  std::string problem = find_malformed_table(model);
+  const cardinal_model* last = &model;
+  for (uint32_t i = 1; problem.empty() && last->better; ++i, last = last->better) {
+    if (i == kMaxVariants) return "it has more than " + std::to_string(kMaxVariants) + " variants";
+    problem = find_malformed_table(*last->better);
+    if (problem.empty() &&
+        (last->better->model_hash != model.model_hash ||
+         last->better->workspace_bytes != model.workspace_bytes || last->better->weights != model.weights))
+      problem = "it differs from the first";
+    if (!problem.empty()) return "variant " + std::to_string(i) + ": " + problem;
+  }
   return problem;
 }
 

@@ -7,7 +7,8 @@
 
 namespace cardinal::runtime {
 
-// What is wrong with a table in memory, or "". Pointers are checked for null only.
+// What is wrong with a table in memory or with those of its better variants, or "". Pointers are checked for
+// null only.
 std::string find_malformed(const cardinal_model& model);
 
 // Why this runtime cannot use that version of the ABI, and what to do, or "".

@@ -8,7 +8,8 @@
 namespace cardinal::testing {
 
 // For every target: `fill` adds steps to a batch, which is compiled and checked with its units split into
-// ranges of 1, of 7, and all at once. Says so if a target cannot be run here.
+// ranges of 1, of 7, and all at once; all targets must give the same bits. Says so if a target cannot be run
+// here.
 void check_on_all_targets(const std::function<void(StepBatch&)>& fill);
 
 }  // namespace cardinal::testing

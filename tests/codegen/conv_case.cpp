@@ -38,20 +38,20 @@ std::vector<float> pack_panels(const ConvKernel& kernel, const Tensor& weight) {
   const ConvShape& s = kernel.shape;
   int64_t icg = s.ic / s.groups, ocg = s.oc / s.groups, oc_blocks = ceil_div(s.oc, kChannelBlock);
   std::vector<float> packed;
-  for (int64_t first = 0; first < oc_blocks; first += kernel.panel) {
-    auto p = static_cast<size_t>(first / kernel.panel);
+  for (int64_t out = 0; out < oc_blocks; ++out) {
+    auto p = static_cast<size_t>(out / kernel.panel);
     int64_t window = kernel.first_block.empty() ? 0 : kernel.first_block[p];
-    int64_t lanes = std::min<int64_t>(kernel.panel, oc_blocks - first) * kChannelBlock;
     for (int64_t block = window; block < window + kernel.reduce_blocks; ++block)
       for (int64_t tap = 0; tap < s.kh * s.kw; ++tap)
         for (int64_t ic = block * kChannelBlock; ic < std::min((block + 1) * kChannelBlock, s.ic); ++ic)
-          for (int64_t oc = first * kChannelBlock; oc < first * kChannelBlock + lanes; ++oc) {
+          for (int64_t oc = out * kChannelBlock; oc < (out + 1) * kChannelBlock; ++oc) {
             bool connected = oc < s.oc && oc / ocg == ic / icg;
             packed.push_back(
                 connected ? static_cast<float>(
                                 weight.data[static_cast<size_t>((oc * icg + ic % icg) * s.kh * s.kw + tap)])
                           : 0.0f);
           }
+    packed.resize(static_cast<size_t>((out + 1) * weight_block_floats(kernel)));
   }
   return packed;
 }

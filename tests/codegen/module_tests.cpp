@@ -93,9 +93,9 @@ TEST_CASE("the model table describes the network") {
   REQUIRE(m.abi_version == CARDINAL_ABI_VERSION);
   REQUIRE(m.struct_bytes == sizeof(cardinal_model));
   REQUIRE(std::string(m.name) == "small");
-  REQUIRE(std::string(m.target) == network.plan.target.cpu);
+  REQUIRE(std::string(m.target) == network.plans[0].target.cpu);
   REQUIRE(std::string(m.compiler).find("LLVM 22.1") != std::string::npos);
-  REQUIRE(m.required_features == network.plan.target.required_features);
+  REQUIRE(m.required_features == network.plans[0].target.required_features);
   REQUIRE(m.input_count == 1);
   REQUIRE(std::string(m.inputs[0].name) == "x");
   REQUIRE(m.inputs[0].rank == 4);
@@ -105,9 +105,9 @@ TEST_CASE("the model table describes the network") {
   REQUIRE(std::string(m.outputs[0].name) == "y");
   REQUIRE(m.outputs[0].rank == 2);
   REQUIRE(m.outputs[0].bytes == 40);
-  REQUIRE(m.step_count == network.plan.steps.size());
-  REQUIRE(m.steps[0].units == network.plan.steps[0].units);
-  REQUIRE(std::string(m.steps[0].name) == network.plan.steps[0].name);
+  REQUIRE(m.step_count == network.plans[0].steps.size());
+  REQUIRE(m.steps[0].units == network.plans[0].steps[0].units);
+  REQUIRE(std::string(m.steps[0].name) == network.plans[0].steps[0].name);
   REQUIRE(m.weights_bytes == network.image.weights.size() * sizeof(float));
   REQUIRE(m.weights_file == nullptr);
   // stem, its batch norm, three 3x3 convolutions, fc with its bias.
@@ -125,11 +125,11 @@ TEST_CASE("the model hash depends on the weights and on the plan, not on the sym
   network.image.weights[5] += 1;
   REQUIRE(hash() != original);
   network.image.weights[5] -= 1;
-  network.plan.steps[0].units += 1;
+  network.plans[0].steps[0].units += 1;
   REQUIRE(hash() != original);
 }
 
-TEST_CASE("a shared object depends on nothing and exports two symbols") {
+TEST_CASE("a shared object depends on nothing and exports three symbols") {
   const TemporaryDirectory directory;
   const std::string path = directory.file("small.so");
   load(SmallNetwork("small"), path);
@@ -139,8 +139,9 @@ TEST_CASE("a shared object depends on nothing and exports two symbols") {
   REQUIRE(lines_with(dynamic, "(SONAME)").size() == 1);
   REQUIRE(lines_with(dynamic, "soname: [small.so]").size() == 1);
   const std::string symbols = output_of("readelf --dyn-syms -W " + path);
-  REQUIRE(lines_with(symbols, "GLOBAL").size() == 2);
+  REQUIRE(lines_with(symbols, "GLOBAL").size() == 3);
   REQUIRE(lines_with(symbols, " small_run").size() == 1);
+  REQUIRE(lines_with(symbols, " small_variant").size() == 1);
   REQUIRE(lines_with(symbols, " small_cardinal_model").size() == 1);
   const std::string sections = output_of("readelf -SW " + path);
   for (const char* writable : {" .data ", " .bss ", ".tdata", ".tbss"})
@@ -170,7 +171,7 @@ TEST_CASE("weights are page-aligned, read-only and the packed ones") {
 TEST_CASE("text forms declare the weights and leave their bytes out") {
   const SmallNetwork network("small");
   const auto text = [&](CodeKind kind) {
-    Result<std::string> code = emit_code(network.graph, network.plan, network.image, kind);
+    Result<std::string> code = emit_code(network.graph, network.plans, network.image, kind);
     if (!code) FAIL(code.error().render(SourceMap()));
     return *code;
   };
@@ -207,20 +208,20 @@ TEST_CASE("weights kept in a file are not in the object") {
 TEST_CASE("equal steps share a kernel") {
   SmallNetwork network("small");
   const Result<Plan> one_step_each =
-      make_plan(network.graph, network.plan.target, {.overrides = {}, .winograd = false});
+      make_plan(network.graph, network.plans[0].target, {.overrides = {}, .winograd = false});
   REQUIRE(one_step_each);
-  network.plan = *one_step_each;
-  const Result<std::string> text = emit_code(network.graph, network.plan, network.image, CodeKind::llvm_ir);
+  network.plans = {*one_step_each};
+  const Result<std::string> text = emit_code(network.graph, network.plans, network.image, CodeKind::llvm_ir);
   REQUIRE(text);
   std::set<std::string> called;
-  for (size_t i = 0; i < network.plan.steps.size(); ++i) {
+  for (size_t i = 0; i < network.plans[0].steps.size(); ++i) {
     const size_t task = text->find(fmt::format("define internal void @step_{}(", i));
     REQUIRE(task != std::string::npos);
     const size_t call = text->find("call void @", task);
     called.insert(text->substr(call, text->find('(', call) - call));
   }
   // first and second are alike.
-  REQUIRE(called.size() == network.plan.steps.size() - 1);
+  REQUIRE(called.size() == network.plans[0].steps.size() - 1);
 }
 
 TEST_CASE("output is the same for the same input") {
@@ -237,8 +238,8 @@ TEST_CASE("output is the same for the same input") {
 TEST_CASE("an executor is given every unit of every larger step, and changes no bit") {
   const TemporaryDirectory directory;
   SmallNetwork network("small");
-  for (Step& step : network.plan.steps) step.predicted_us = 100;
-  network.plan.steps[1].predicted_us = 0.1;
+  for (Step& step : network.plans[0].steps) step.predicted_us = 100;
+  network.plans[0].steps[1].predicted_us = 0.1;
   const LoadedNetwork loaded = load(network, directory.file("small.so"));
 
   // Ranges of three units, the last first.
@@ -255,10 +256,72 @@ TEST_CASE("an executor is given every unit of every larger step, and changes no 
   REQUIRE(std::memcmp(alone.data(), shared.data(), alone.size() * sizeof(float)) == 0);
 
   std::vector<int64_t> expected;
-  for (size_t i = 0; i < network.plan.steps.size(); ++i)
-    if (i != 1 && network.plan.steps[i].units > 1) expected.push_back(network.plan.steps[i].units);
+  for (size_t i = 0; i < network.plans[0].steps.size(); ++i)
+    if (i != 1 && network.plans[0].steps[i].units > 1) expected.push_back(network.plans[0].steps[i].units);
   REQUIRE(expected.size() > 2);
   REQUIRE(seen == expected);
+}
+
+TEST_CASE("variants share the weights and the workspace, and give the same bits") {
+  const TemporaryDirectory directory;
+  const SmallNetwork network("small", {"x86-64-v3", "x86-64-v4"}), alone("small", {"x86-64-v4"});
+  const LoadedNetwork loaded = load(network, directory.file("small.so"));
+  const cardinal_model& first = *loaded.model;
+  REQUIRE(first.better);
+  const cardinal_model& second = *first.better;
+  REQUIRE_FALSE(second.better);
+  CHECK(std::string(first.target) == "x86-64-v3");
+  CHECK(std::string(second.target) == "x86-64-v4");
+  CHECK(first.required_features == CARDINAL_FEATURE_AVX2_FMA);
+  CHECK(second.required_features == (CARDINAL_FEATURE_AVX2_FMA | CARDINAL_FEATURE_AVX512));
+  for (const cardinal_model* variant : {&first, &second}) {
+    CHECK(variant->weights == first.weights);
+    CHECK(variant->weights_read == alone.image.weights.size() * sizeof(float));
+    CHECK(variant->weights_bytes == variant->weights_read);
+    CHECK(variant->workspace_bytes == first.workspace_bytes);
+    CHECK(variant->model_hash == first.model_hash);
+    CHECK(variant->code_bytes > 1000);
+    CHECK(variant->code_bytes < 1 << 20);
+  }
+  CHECK(first.run != second.run);
+  if (runnable_targets().size() < 2) return;
+  const std::vector<float> a = run(first, network.input), b = run(second, network.input);
+  REQUIRE(close(a, network.expected_output()));
+  REQUIRE(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+TEST_CASE("a C program finds the variant for its CPU") {
+  const TemporaryDirectory directory;
+  const bool several = GENERATE(false, true);
+  const SmallNetwork network =
+      several ? SmallNetwork("small", {"x86-64-v3", "x86-64-v4"}) : SmallNetwork("small");
+  write_text(directory.file("small.o"), network.object());
+  write_text(directory.file("main.c"), R"(
+    #include <cardinal/abi.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    extern const struct cardinal_model small_cardinal_model;
+    const struct cardinal_model* small_variant(void);
+    void small_run(const struct cardinal_frame*, const struct cardinal_executor*);
+    static float in[3 * 12 * 12], expected[10], out[10];
+    int main(void) {
+      const struct cardinal_model* variant = small_variant();
+      const void* inputs[] = {in};
+      void *outputs[] = {expected}, *workspace = aligned_alloc(64, (variant->workspace_bytes + 63) / 64 * 64);
+      struct cardinal_frame frame = {inputs, outputs, variant->weights, workspace};
+      for (int i = 0; i < 3 * 12 * 12; ++i) in[i] = (float)(i % 7);
+      variant->run(&frame, 0);
+      outputs[0] = out;
+      small_run(&frame, 0);
+      for (int i = 0; i < 10; ++i) if (out[i] != expected[i]) return 1;
+      if (small_variant() != variant) return 2;
+      puts(variant->target);
+      return 0;
+    })");
+  const std::string printed =
+      output_of(fmt::format("cd {} && {} -I{} -Wall -Werror main.c small.o -o main 2>&1 && ./main",
+                            directory.file("."), C_COMPILER, RUNTIME_INCLUDE));
+  CHECK(printed == runnable_targets().back() + "\n");
 }
 
 TEST_CASE("two networks live in one process") {

@@ -50,17 +50,20 @@ T unwrap(Result<T> result) {
 
 }  // namespace
 
-SmallNetwork::SmallNetwork(const std::string& symbol) {
+SmallNetwork::SmallNetwork(const std::string& symbol, const std::vector<std::string>& targets) {
   graph = unwrap(run_pipeline(source_graph()));
   if (runnable_targets().empty()) FAIL("this CPU has neither AVX2 nor AVX-512: nothing can be run");
-  plan = unwrap(make_plan(graph, unwrap(resolve_target(runnable_targets().back()))));
+  std::vector<Target> resolved;
+  for (const std::string& name : targets.empty() ? std::vector{runnable_targets().back()} : targets)
+    resolved.push_back(unwrap(resolve_target(name)));
+  plans = unwrap(make_plans(graph, resolved));
   weights = random_weights(graph, 11);
-  image = {symbol, "", pack_weights(graph, plan, *weights)};
+  image = {symbol, "", pack_weights(graph, plans, *weights)};
   const std::vector<Tensor> values = random_inputs(graph, 12);
   input.assign(values[0].data.begin(), values[0].data.end());
 }
 
-std::string SmallNetwork::object() const { return unwrap(emit_code(graph, plan, image, CodeKind::object)); }
+std::string SmallNetwork::object() const { return unwrap(emit_code(graph, plans, image, CodeKind::object)); }
 
 std::vector<float> SmallNetwork::expected_output() const {
   Tensor x(graph[graph.inputs()[0]].type);

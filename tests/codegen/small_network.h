@@ -13,12 +13,13 @@
 namespace cardinal::testing {
 
 struct SmallNetwork {
-  explicit SmallNetwork(const std::string& symbol);
+  // For the best target that can be run here, or for the given ones.
+  explicit SmallNetwork(const std::string& symbol, const std::vector<std::string>& targets = {});
   std::string object() const;                  // fails the test if there is none
   std::vector<float> expected_output() const;  // by the interpreter
 
   Graph graph;  // through the pipeline
-  Plan plan;
+  std::vector<Plan> plans;
   NetworkImage image;
   std::unique_ptr<WeightStore> weights;
   std::vector<float> input;

@@ -79,11 +79,12 @@ void StepBatch::add_chain(std::vector<Step> steps, Reference reference, double t
   cases_.push_back({first, plan_.steps.size() - 1, std::move(reference), tolerance, 0});
 }
 
-std::string StepBatch::check() const {
+std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
   Graph graph;
   graph.name = "batch";
   graph.add(Output{}, {graph.add(Input{DType::f32, Shape{1, 1}}, {}, "x")}, "y");
-  const Result<std::string> object = emit_code(graph, plan_, {"batch", "", weights_}, CodeKind::object);
+  const Result<std::string> object =
+      emit_code(graph, std::span(&plan_, 1), {"batch", "", weights_}, CodeKind::object);
   if (!object) return object.error().render(SourceMap());
   const TemporaryDirectory directory;
   const Result<LoadedNetwork> network = link_and_load(*object, "batch", directory.file("batch.so"));
@@ -108,8 +109,19 @@ std::string StepBatch::check() const {
       if (std::memcmp(first.data(), after.data(), after.size() * sizeof(float)) != 0)
         return fmt::format("{}: {} units at a time give other bits than all at once", name, grain);
     }
+    if (results) results->push_back(output_of(c, first));
   }
   return "";
+}
+
+std::vector<float> StepBatch::output_of(const Case& c, const std::vector<float>& after) const {
+  const View& out = plan_.steps[c.last].output;
+  std::vector<float> values;
+  for (int64_t n = 0; n < out.shape.n(); ++n)
+    for (int64_t channel = 0; channel < out.shape.c(); ++channel)
+      for (int64_t h = 0; h < out.shape.h(); ++h)
+        for (int64_t w = 0; w < out.shape.w(); ++w) values.push_back(after[offset_of(out, n, channel, h, w)]);
+  return values;
 }
 
 std::string StepBatch::check_case(const Case& expected, const std::vector<float>& after) const {

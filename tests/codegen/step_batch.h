@@ -31,8 +31,9 @@ class StepBatch {
   void add_chain(std::vector<Step> steps, Reference reference, double tolerance);
 
   // Compiles all steps into one network and checks each, or chain, its units taken all at once, one by one,
-  // and seven at a time, which must give the same bits. Returns what is wrong, or "".
-  std::string check() const;
+  // and seven at a time, which must give the same bits. Returns what is wrong, or "". `results` gets the
+  // elements of each one's output.
+  std::string check(std::vector<std::vector<float>>* results = nullptr) const;
 
  private:
   struct Case {
@@ -41,6 +42,7 @@ class StepBatch {
     double tolerance;
     int64_t zero_lanes;
   };
+  std::vector<float> output_of(const Case&, const std::vector<float>& after) const;
   std::string check_case(const Case&, const std::vector<float>& after) const;
 
   Plan plan_;

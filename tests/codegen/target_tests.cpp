@@ -48,6 +48,17 @@ TEST_CASE("CPUs are known by their LLVM names") {
   REQUIRE(resolved("sierraforest").l2_bytes == resolved("x86-64-v3").l2_bytes);
 }
 
+TEST_CASE("x86-64 is a variant for each instruction set level") {
+  const Result<std::vector<Target>> all = resolve_targets("x86-64"), one = resolve_targets("znver4");
+  REQUIRE(all);
+  REQUIRE(all->size() == 2);
+  REQUIRE((*all)[0] == resolved("x86-64-v3"));
+  REQUIRE((*all)[1] == resolved("x86-64-v4"));
+  REQUIRE(one);
+  REQUIRE(*one == std::vector{resolved("znver4")});
+  REQUIRE(!resolve_targets("ivybridge"));
+}
+
 TEST_CASE("native is what this CPU supports") {
   const uint32_t features = cpu_features();
   const Result<Target> target = resolve_target("native");
@@ -64,5 +75,5 @@ TEST_CASE("targets that cannot be used are refused with what is missing") {
   REQUIRE(refusal("znver44").find("did you mean znver4") != std::string::npos);
   REQUIRE(refusal("natve").find("did you mean native?") != std::string::npos);
   REQUIRE(refusal("").find("unknown target ''") == 0);
-  REQUIRE(refusal("quantum-computer").find("use native, x86-64-v3") != std::string::npos);
+  REQUIRE(refusal("quantum-computer").find("use native, x86-64, x86-64-v3") != std::string::npos);
 }

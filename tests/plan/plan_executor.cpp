@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "passes/tiling.h"
 #include "tests/support/matrix.h"
 
 namespace cardinal::testing {
@@ -16,7 +17,7 @@ constexpr double kPadLane = 1e30;
 class Executor {
  public:
   Executor(const Graph& graph, const Plan& plan, const WeightStore& store, const std::vector<Tensor>& inputs)
-      : graph_(graph), plan_(plan), weights_(pack_weights(graph, plan, store)) {
+      : graph_(graph), plan_(plan), weights_(pack_weights(graph, std::span(&plan, 1), store)) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     workspace_.assign(static_cast<size_t>(plan.workspace_floats), nan);
     const std::vector<NodeId> ins = graph.inputs(), outs = graph.outputs();
@@ -101,26 +102,18 @@ class Executor {
 
   double direct(const Step& step, const ConvKernel& k, int64_t n, int64_t oc, int64_t y, int64_t x) {
     const ConvShape& s = k.shape;
-    const int64_t blocks = ceil_div(s.oc, 16), p = oc / 16 / k.panel;
-    int64_t at = 0;
-    for (int64_t q = 0; q < p; ++q) at += panel_size(k, q, blocks);
-    const int64_t lanes = std::min<int64_t>(k.panel, blocks - p * k.panel) * 16;
+    const int64_t p = oc / 16 / k.panel;
+    int64_t at = oc / 16 * weight_block_floats(k) + oc % 16;
     double sum = 0;
     const int64_t first = k.first_block.empty() ? 0 : k.first_block.at(static_cast<size_t>(p));
     for (int64_t b = first; b < first + k.reduce_blocks; ++b)
       for (int64_t ky = 0; ky < s.kh; ++ky)
         for (int64_t kx = 0; kx < s.kw; ++kx)
-          for (int64_t c = b * 16; c < std::min(b * 16 + 16, s.ic); ++c, at += lanes)
-            if (const double w = weight(step.weights[0], at + oc - p * k.panel * 16); w != 0)
+          for (int64_t c = b * 16; c < std::min(b * 16 + 16, s.ic); ++c, at += 16)
+            if (const double w = weight(step.weights[0], at); w != 0)
               sum += w * tap(step, s, n, c, y * s.stride_h + ky * s.dilation_h - s.pad_top,
                              x * s.stride_w + kx * s.dilation_w - s.pad_left);
     return sum;
-  }
-  static int64_t panel_size(const ConvKernel& k, int64_t p, int64_t blocks) {
-    const ConvShape& s = k.shape;
-    const int64_t first = k.first_block.empty() ? 0 : k.first_block.at(static_cast<size_t>(p));
-    const int64_t channels = std::min((first + k.reduce_blocks) * 16, s.ic) - first * 16;
-    return channels * s.kh * s.kw * std::min<int64_t>(k.panel, blocks - p * k.panel) * 16;
   }
   double lanes(const Step& step, const ConvKernel& k, int64_t n, int64_t oc, int64_t y, int64_t x) {
     const ConvShape& s = k.shape;

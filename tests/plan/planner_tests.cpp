@@ -1,7 +1,9 @@
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <map>
 
 #include "ir/interpreter.h"
+#include "passes/packing.h"
 #include "passes/pipeline.h"
 #include "tests/plan/networks.h"
 #include "tests/plan/plan_executor.h"
@@ -243,6 +245,67 @@ TEST_CASE("planning a whole network is quick and lossless") {
     // what the products save.
     CHECK(plan.steps.size() == direct.steps.size() + 2 * (groups == 1 ? 13 : 0));
   }
+}
+
+namespace {
+
+std::map<std::string, std::string> algorithms(const Plan& plan) {
+  std::map<std::string, std::string> chosen;
+  for (const Step& step : plan.steps)
+    if (!step.candidates.empty())
+      chosen[step.name] = step.candidates[0].text.substr(0, step.candidates[0].text.find(' '));
+  return chosen;
+}
+
+}  // namespace
+
+TEST_CASE("algorithms depend neither on the target nor on the batch, unless that is allowed") {
+  for (const auto& [groups, width] :
+       {std::pair{1, 64}, std::pair{32, 4}, std::pair{32, 8}, std::pair{4, 24}}) {
+    const Graph one = resnet50(groups, width), eight = resnet50(groups, width, 8);
+    Target slow_caches = avx512_target();
+    slow_caches.l2_bytes = slow_caches.l3_bytes = 256 << 10;
+    const std::map<std::string, std::string> expected = algorithms(plan_of(one, avx512_target()));
+    CHECK(expected.size() == 54);
+    for (const Target& target : {avx2_target(), avx512_target(), slow_caches})
+      for (const Graph* graph : {&one, &eight}) CHECK(algorithms(plan_of(*graph, target)) == expected);
+  }
+  const Graph one = resnet50(1, 64), eight = resnet50(1, 64, 8);
+  PlanOptions fastest;
+  fastest.same_bits = false;
+  CHECK(algorithms(plan_of(one, avx512_target(), fastest)) !=
+        algorithms(plan_of(eight, avx512_target(), fastest)));
+}
+
+TEST_CASE("plans made together share the weights that they pack alike") {
+  const std::vector<Target> targets{avx2_target(), avx512_target()};
+  for (const auto& [groups, width] : {std::pair{1, 64}, std::pair{32, 4}}) {
+    const Graph graph = resnet50(groups, width);
+    const Result<std::vector<Plan>> plans = make_plans(graph, targets);
+    REQUIRE(plans);
+    const int64_t alone = plan_of(graph, avx512_target()).weights_floats;
+    for (const Plan& plan : *plans) {
+      CHECK(plan.weights_floats == alone);
+      CHECK(weights_read(plan) == alone);
+    }
+  }
+  // Of groups that straddle blocks, panels of different widths reduce over different blocks.
+  NetworkBuilder net("straddling");
+  Conv conv{72, {3, 3}};
+  conv.groups = 3;
+  net.output(net.conv(net.conv(net.input({1, 72, 7, 7}), Conv{72, {1, 1}}, "first"), conv, "conv"));
+  PlanOptions options;
+  options.overrides["conv"].panel = 3;
+  std::vector<Plan> plans;
+  plans.push_back(plan_of(net.graph, avx512_target(), options));
+  options.overrides["conv"].panel = 1;
+  plans.push_back(plan_of(net.graph, avx2_target(), options));
+  const int64_t widths[] = {plans[0].weights_floats, plans[1].weights_floats};
+  const int64_t first = step_called(plans[0], "first").weights[0].floats;
+  lay_out_weights(plans);
+  CHECK(plans[0].weights_floats == widths[0] + widths[1] - first);
+  CHECK(plans[1].weights_floats == plans[0].weights_floats);
+  CHECK(weights_read(plans[1]) == widths[1]);
 }
 
 TEST_CASE("large and odd shapes stay within int64") {

@@ -104,7 +104,7 @@ TEST_CASE("a Winograd convolution is three steps, of which the last makes the va
   CHECK(input.intermediate);
   CHECK(products.intermediate);
   CHECK_FALSE(output.intermediate);
-  CHECK(products.weights[0].floats == 36 * 48 * 48);
+  CHECK(products.weights[0].floats == 36 * 48 * 49);
   CHECK(products.flops >= 2.0 * 256 * 48 * 48 * 9);  // and the epilogue's
   CHECK(input.flops + output.flops == 0);
   const Candidate& chosen = products.candidates.at(0);

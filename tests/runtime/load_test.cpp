@@ -178,7 +178,7 @@ TEST_CASE("ELF files with a trailer of their own are refused after the dynamic l
 
 TEST_CASE("a trailer that disagrees with the file or the runtime is refused") {
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = CARDINAL_ABI_VERSION + 1; }),
-             Contains("version 3") && Contains("has version 2") && Contains("update the runtime"));
+             Contains("version 4") && Contains("has version 3") && Contains("update the runtime"));
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = 0; }),
              Contains("recompile the network with the"));
   CHECK_THAT(failure_with_trailer([](auto& t) { ++t.file_bytes; }), Contains("but was written with"));
@@ -290,6 +290,36 @@ TEST_CASE("a malformed table is refused") {
   refuses([](auto&, auto&, auto& s) { s.units = -1; }, "step 1 is incomplete");
   refuses([](auto& m, auto&, auto&) { m.required_features = 1u << 20; },
           "an instruction set that this runtime does not know (bit 20)");
+}
+
+TEST_CASE("of several variants the best for this CPU is run, or the one asked for") {
+  cardinal_model first = fake_cardinal_model, middle = first, best = first;
+  first.target = "old", middle.target = "newer", best.target = "future";
+  best.required_features = 1u << 20;
+  first.better = &middle, middle.better = &best;
+  const Model chosen = Model::from(first).value();
+  CHECK(chosen.target() == "newer");
+  CHECK(&chosen.raw() == &middle);
+  REQUIRE(chosen.variants().size() == 3);
+  CHECK(chosen.variants()[0] == &first);
+  CHECK(chosen.variants()[2] == &best);
+  CHECK(&Model::from(first, {.variant = "old"}).value().raw() == &first);
+  const auto why = [&](const std::string& variant) {
+    const auto loaded = Model::from(first, {.variant = variant});
+    REQUIRE_FALSE(loaded.ok());
+    return loaded.error().message();
+  };
+  CHECK_THAT(why("none"), Contains("has no variant 'none'; it has old, newer, future"));
+  CHECK_THAT(why("future"), Contains("was compiled for future and needs an instruction set"));
+  first.required_features = middle.required_features = 1u << 21;
+  CHECK_THAT(why(""), Contains("was compiled for old, newer, future and needs"));
+  middle.model_hash += 1;
+  CHECK_THAT(why("old"), Contains("variant 1: it differs from the first"));
+  middle.model_hash -= 1;
+  best.run = nullptr;
+  CHECK_THAT(why("old"), Contains("variant 2: it has no run function"));
+  middle.better = &first;
+  CHECK_THAT(why("old"), Contains("more than 16 variants"));
 }
 
 TEST_CASE("missing instruction sets are named") {

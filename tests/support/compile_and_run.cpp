@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 
@@ -38,8 +39,8 @@ void for_each_element(const Shape& shape, Layout layout, F f) {
                          : logical);
 }
 
-Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model,
-                                      std::span<const Tensor> inputs) {
+Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model, std::span<const Tensor> inputs,
+                                      cardinal_executor executor) {
   std::vector<std::vector<float>> in, out;
   std::vector<InputBuffer> in_buffers;
   std::vector<OutputBuffer> out_buffers;
@@ -55,7 +56,7 @@ Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model,
   for (auto& buffer : in) in_buffers.emplace_back(std::span<const float>(buffer));
   for (auto& buffer : out) out_buffers.emplace_back(std::span<float>(buffer));
 
-  auto session = Session::create(model);
+  auto session = Session::create(model, executor);
   if (!session) return Diagnostics(session.error().message());
   if (auto done = session->run(in_buffers, out_buffers); !done) return Diagnostics(done.error().message());
 
@@ -71,21 +72,43 @@ Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model,
 
 }  // namespace
 
-Result<std::vector<Tensor>> compile_and_run(const Graph& source, const WeightStore& weights,
-                                            std::span<const Tensor> inputs, const Target& target) {
+Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph& source, const WeightStore& weights,
+                                                         std::span<const Tensor> inputs,
+                                                         std::span<const Target> targets,
+                                                         cardinal_executor executor) {
   Result<Graph> graph = run_pipeline(source);
   if (!graph) return graph.take_error();
-  Result<Plan> plan = make_plan(*graph, target);
-  if (!plan) return plan.take_error();
-  NetworkImage image{"test_network", "", pack_weights(*graph, *plan, weights)};
-  Result<std::string> object = emit_code(*graph, *plan, image, CodeKind::object);
+  Result<std::vector<Plan>> plans = make_plans(*graph, targets);
+  if (!plans) return plans.take_error();
+  NetworkImage image{"test_network", "", pack_weights(*graph, *plans, weights)};
+  Result<std::string> object = emit_code(*graph, *plans, image, CodeKind::object);
   if (!object) return object.take_error();
   TemporaryDirectory directory;
   if (Status linked = link_shared(*object, image.symbol, directory.file("net.so")); !linked)
     return linked.take_error();
-  auto model = Model::load(directory.file("net.so"));
-  if (!model) return Diagnostics(model.error().message());
-  return run_model(source, *model, inputs);
+  std::vector<std::vector<Tensor>> results;
+  for (const Target& target : targets) {
+    auto model = Model::load(directory.file("net.so"), {.variant = target.cpu});
+    if (!model) return Diagnostics(model.error().message());
+    Result<std::vector<Tensor>> outputs = run_model(source, *model, inputs, executor);
+    if (!outputs) return outputs.take_error();
+    results.push_back(*std::move(outputs));
+  }
+  return results;
+}
+
+Result<std::vector<Tensor>> compile_and_run(const Graph& source, const WeightStore& weights,
+                                            std::span<const Tensor> inputs, const Target& target) {
+  auto results = compile_and_run(source, weights, inputs, std::span(&target, 1));
+  if (!results) return results.take_error();
+  return std::move(results->front());
+}
+
+bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Tensor& x, const Tensor& y) {
+    return x.data.size() == y.data.size() &&
+           std::memcmp(x.data.data(), y.data.data(), x.data.size() * sizeof(double)) == 0;
+  });
 }
 
 double relative_error(const std::vector<Tensor>& expected, const std::vector<Tensor>& actual) {

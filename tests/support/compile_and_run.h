@@ -1,6 +1,8 @@
 // The whole compiler in one call, for tests that compare compiled code with the interpreter.
 #pragma once
 
+#include <cardinal/abi.h>
+
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +28,13 @@ class TemporaryDirectory {
 // Passes, plan, code, link, load, run. The network's outputs in logical order, or what went wrong.
 Result<std::vector<Tensor>> compile_and_run(const Graph&, const WeightStore&, std::span<const Tensor> inputs,
                                             const Target&);
+
+// The same with a variant for each target, all in one shared object: the outputs of each.
+Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph&, const WeightStore&,
+                                                         std::span<const Tensor> inputs,
+                                                         std::span<const Target>,
+                                                         cardinal_executor executor = {});
+bool same_bits(const std::vector<Tensor>&, const std::vector<Tensor>&);
 
 // The largest |a - b| over an output's elements relative to that output's largest |a|; infinity if the shapes
 // differ or a value is not finite.

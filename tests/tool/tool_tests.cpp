@@ -169,6 +169,37 @@ TEST_CASE("compile writes a shared object and its header") {
   CHECK(has(text.out, "conv1 "));
 }
 
+TEST_CASE("a shared object for every x86-64 CPU holds variants, of which one can be chosen") {
+  const Workshop shop;
+  const Outcome compiled = shop.cardinal("compile tiny.nn --weights random:1 --target x86-64");
+  CHECK(compiled.code == 0);
+  CHECK(has(compiled.err, "for x86-64-v3 and x86-64-v4"));
+  CHECK(has(shop.read("tiny.h"), "target = \"x86-64-v3, x86-64-v4\""));
+  const Outcome info = shop.cardinal("info tiny.so");
+  CHECK(has(info.out, "x86-64-v3: "));
+  CHECK(has(info.out, "x86-64-v4: "));
+  CHECK(has(info.out, "if they did not share them"));
+  const auto variants = nlohmann::json::parse(shop.cardinal("info tiny.so --json").out)["variants"];
+  REQUIRE(variants.size() == 2);
+  for (const auto& variant : variants) CHECK(variant["code_bytes"] < 1 << 20);
+
+  shop.write_npy("x.npy", {1, 3, 6, 6}, 0.5f);
+  for (const char* variant : {"x86-64-v3", "x86-64-v4"}) {
+    const std::string chosen = std::string(" --variant ") + variant;
+    if (shop.cardinal("info tiny.so" + chosen).code != 0) {
+      WARN("this CPU cannot run " << variant);
+      continue;
+    }
+    CHECK(shop.cardinal("run tiny.so --input x.npy --output " + (variant + (".npy" + chosen))).code == 0);
+    CHECK(has(shop.cardinal("bench tiny.so --seconds 0" + chosen).out, variant));
+    CHECK(shop.read("x86-64-v3.npy") == shop.read(std::string(variant) + ".npy"));
+  }
+  for (const std::string verb : {"info tiny.so", "bench tiny.so", "run tiny.so --input x.npy"})
+    check_refused(shop, verb + " --variant znver4", "has no variant 'znver4'; it has x86-64-v3, x86-64-v4",
+                  {"tiny.so", "tiny.h", "x.npy", "x86-64-v3.npy", "x86-64-v4.npy"});
+  CHECK(has(shop.cardinal("verify tiny.nn --weights random:1 --target x86-64").out, "tiny for x86-64-v3: "));
+}
+
 TEST_CASE("everything that can be emitted is") {
   Workshop shop;
   CHECK(shop.cardinal(

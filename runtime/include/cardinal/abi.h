@@ -2,17 +2,21 @@
  * runtime and the compiler all include this one file.
  *
  * Conventions
- *   - A compiled network NET exports exactly one object, `NET_cardinal_model`, and one function, `NET_run`.
- *     All else hangs off the object. Two networks therefore link into one program.
+ *   - A compiled network NET exports exactly one object, `NET_cardinal_model`, and two functions, `NET_run`
+ *     and `NET_variant`. All else hangs off the object. Two networks therefore link into one program.
+ *   - A network may hold code for several instruction sets: variants, each a cardinal_model of its own.
+ *     `NET_cardinal_model` is the one that asks least of the CPU and leads to the others. They take the same
+ *     weights and a workspace of the same size, and give the same bits.
  *   - Everything reachable from a cardinal_model is immutable. A model may be run by any number of threads at
  *     once, each with a workspace of its own.
- *   - Running cannot fail: it allocates nothing, takes no lock, touches no global, calls no library.
+ *   - Running cannot fail: it allocates nothing, takes no lock, calls no library, and touches no global (but
+ *     NET_run of a network with several variants remembers which one the CPU takes).
  *   - The caller owns every buffer. Tensors are dense, in the element order that `layout` names, and must be
  *     aligned to their element; the workspace must be aligned to CARDINAL_ALIGNMENT bytes. Inputs are never
  *     written. No two buffers of a call may overlap.
  *   - Sizes are bytes unless a name says otherwise.
- *   - Results are the same bits for any executor and any number of threads: each output element is computed
- *     by one thread, in one fixed order.
+ *   - Results are the same bits for any executor, any number of threads and any variant: each output element
+ *     is computed by one thread, in one fixed order.
  */
 #ifndef CARDINAL_ABI_H
 #define CARDINAL_ABI_H
@@ -28,7 +32,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 2u
+#define CARDINAL_ABI_VERSION 3u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
@@ -104,6 +108,9 @@ struct cardinal_model {
   uint64_t weights_hash;    /* cardinal_hash of the packed weights */
   uint64_t parameter_count; /* of the source network, batch-norm statistics included */
   uint64_t flops;           /* sum over steps */
+  uint64_t code_bytes;      /* of this variant's functions */
+  uint64_t weights_read;    /* bytes of the packed weights that this variant uses; variants share them */
+  const struct cardinal_model* better; /* the variant for CPUs with more instruction sets, or NULL */
   /* All steps in order. executor may be NULL: everything on the calling thread. Where the batch is open it
    * computes one image: call it for each, with the pointers of tensors that have open_batch advanced by their
    * bytes. */

@@ -38,6 +38,8 @@ struct LoadOptions {
   std::string weights_path;
   // Refuse any other model; a generated header has it as `NET::model_hash`. 0 accepts every model.
   uint64_t expected_model_hash = 0;
+  // Run this variant, by its target; see Model::variants. Empty: the best that this CPU supports.
+  std::string variant;
   // Copy the weights to 2 MiB pages: fewer TLB misses, but the copy is private to this process.
   bool weights_in_huge_pages = false;
 };
@@ -57,7 +59,7 @@ class Model {
   static Expected<Model> from(const cardinal_model& model, const LoadOptions& options = {});
 
   std::string_view name() const;
-  std::string_view target() const;    // the LLVM CPU it was compiled for
+  std::string_view target() const;    // the LLVM CPU that the variant which is run was compiled for
   std::string_view compiler() const;  // what compiled it
   uint64_t model_hash() const;
   std::span<const TensorInfo> inputs() const;
@@ -70,8 +72,10 @@ class Model {
 
   // The packed weights, in the file, the program or the private copy.
   const void* weights() const;
-  // The C structure itself; see abi.h.
+  // The C structure of the variant that is run; see abi.h.
   const cardinal_model& raw() const;
+  // All variants, the one that asks least of the CPU first.
+  std::span<const cardinal_model* const> variants() const;
 
  private:
   struct State;
