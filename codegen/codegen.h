@@ -11,7 +11,7 @@
 
 namespace cardinal {
 
-// native | x86-64-v3 | x86-64-v4 | any x86-64 LLVM CPU name with AVX2 and FMA.
+// native | x86-64-v3 | x86-64-v4 | aarch64 | an LLVM CPU name of x86-64, with AVX2 and FMA, or of AArch64.
 Result<Target> resolve_target(const std::string& name);
 // The same, or x86-64: a target for each variant of a network that runs on all of them, the one that asks
 // least of the CPU first.

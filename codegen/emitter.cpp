@@ -27,7 +27,7 @@ llvm::Function* Emitter::begin_function(llvm::StringRef name, llvm::ArrayRef<llv
   // "min-legal-vector-width" is left out on purpose: 0 would split 512-bit vectors under tunings that prefer
   // 256 bits.
   function->addFnAttr("target-cpu", instruction_set(target));
-  function->addFnAttr("tune-cpu", target.cpu);
+  function->addFnAttr("tune-cpu", scheduled_for(target));
   if (!target.features.empty()) function->addFnAttr("target-features", target.features);
   function->addFnAttr("no-builtins");
   builder.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "entry", function));

@@ -1,8 +1,8 @@
 // A thin structured layer over IRBuilder: what every kernel emitter is written in.
 //
-// A "block" is the 16 channels of one pixel: always a <16 x float> value. On targets with 256-bit vectors
-// LLVM splits every block operation into two. Loop-carried values are SSA values handed through for_range:
-// nothing here makes an alloca, since no optimisation passes run on the result.
+// A "block" is the 16 channels of one pixel: always a <16 x float> value. On targets with narrower vectors
+// LLVM splits every block operation, into two of 256 bits or four of 128. Loop-carried values are SSA values
+// handed through for_range: nothing here makes an alloca, since no optimisation passes run on the result.
 #pragma once
 
 #include <llvm/ADT/STLFunctionalExtras.h>
@@ -108,7 +108,7 @@ class Emitter {
   llvm::Value* fsub(llvm::Value* a, llvm::Value* b) { return builder.CreateFSub(a, b); }
   llvm::Value* fmul(llvm::Value* a, llvm::Value* b) { return builder.CreateFMul(a, b); }
   llvm::Value* fdiv(llvm::Value* a, llvm::Value* b) { return builder.CreateFDiv(a, b); }
-  // a > b ? a : b and a < b ? a : b, one instruction each; `b` if either is a NaN.
+  // a > b ? a : b and a < b ? a : b, one instruction each on x86-64; `b` if either is a NaN.
   llvm::Value* fmax(llvm::Value* a, llvm::Value* b);
   llvm::Value* fmin(llvm::Value* a, llvm::Value* b);
 };

@@ -141,7 +141,8 @@ void emit_variants(llvm::Module& module, std::span<const Plan> plans, const card
     const std::string prefix = several ? plan.target.cpu + "." : "";
     codes.push_back(emit_variant(module, plan, prefix, several ? prefix + "run" : image.symbol + "_run"));
   }
-  llvm::Function* cpu_features = emit_cpu_features(module);
+  const Target any = any_cpu(plans.front().target);
+  llvm::Function* cpu_features = emit_cpu_features(module, any);
   for (size_t i = 0; i < codes.size(); ++i)
     codes[i].end = i + 1 < codes.size() ? codes[i + 1].first : cpu_features;
   const std::vector<llvm::GlobalVariable*> tables =
@@ -149,9 +150,9 @@ void emit_variants(llvm::Module& module, std::span<const Plan> plans, const card
   std::vector<Variant> variants;
   for (size_t i = 0; i < plans.size(); ++i)
     variants.push_back({tables[i], plans[i].target.required_features});
-  llvm::Function* choice = emit_variant_choice(module, variants, cpu_features, image.symbol);
+  llvm::Function* choice = emit_variant_choice(module, any, variants, cpu_features, image.symbol);
   if (several)
-    emit_dispatch(module, variants.front(), choice, image.symbol);
+    emit_dispatch(module, any, variants.front(), choice, image.symbol);
   else
     codes.front().run->setLinkage(llvm::GlobalValue::ExternalLinkage);
 }
@@ -178,10 +179,12 @@ struct CollectingHandler : llvm::DiagnosticHandler {
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
   llvm::TargetOptions options;
-  options.LoopAlignment = 32;  // bytes: a loop starts at a fetch boundary of every x86-64 CPU
-  return std::unique_ptr<llvm::TargetMachine>(x86_target()->createTargetMachine(
-      llvm::Triple(target.triple), instruction_set(target), target.features, options, llvm::Reloc::PIC_,
-      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+  options.LoopAlignment = 32;  // bytes: a loop starts at a fetch boundary of every CPU
+  return std::unique_ptr<llvm::TargetMachine>(
+      back_end(target.triple)
+          ->createTargetMachine(llvm::Triple(target.triple), instruction_set(target), target.features,
+                                options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+                                llvm::CodeGenOptLevel::Default));
 }
 
 Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine, CodeKind kind,

@@ -133,7 +133,7 @@ int64_t lanes_chunk(const ConvShape& s, const Target& t, int64_t pixels) {
 double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups) {
   const ConvShape& s = p.shape;
   const int64_t width = s.ic / s.groups, v = vectors_per_block(t);
-  const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4;
+  const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4 && width < t.vector_lanes;
   // Zen 4: an in-lane permute is free at one an FMA, one across lanes at one per two.
   const double permutes = across ? 2 : in_lane ? 1 : 0;
   double row = 0;

@@ -5,8 +5,8 @@
 //     for input column:  v = its lanes (l / width) * width + k;    loaded and spread once
 //       for tap s and pixel i that the column belongs to:  acc[i] += v * weight[k][s]
 //
-// On 256-bit targets a tile is computed in two passes of 8 lanes: a pass's accumulators and weights fit into
-// 16 registers.
+// On targets with narrower vectors than a block a tile is computed in passes of a vector's lanes, so that a
+// pass's accumulators and weights fit into the registers.
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include <map>
@@ -16,9 +16,9 @@
 namespace cardinal {
 namespace {
 
-// How each lane gets channel k of its group: a broadcast if a vector is one group; a constant permutation
-// within 128 bits (k loop unrolled, one cheap shuffle each); else a permutation with its indices in memory (k
-// loop rolled: a constant permutation across 128-bit lanes would become two shuffles).
+// How each lane gets channel k of its group: a broadcast if a vector lies in one group; a constant
+// permutation within 128 bits (k loop unrolled, one cheap shuffle each); else a permutation with its indices
+// in memory (k loop rolled: a constant permutation across 128-bit lanes would become two shuffles).
 enum class Spread : uint8_t { none, broadcast, in_lane, table };
 
 struct Pass {
@@ -34,7 +34,7 @@ struct Pass {
 
 Spread choose_spread(int width, int lanes) {
   if (width == 1) return Spread::none;
-  if (width == lanes) return Spread::broadcast;
+  if (width >= lanes) return Spread::broadcast;
   return width <= 4 ? Spread::in_lane : Spread::table;
 }
 
@@ -135,8 +135,10 @@ void emit_tile(Emitter& e, const ConvTile& tile, int lanes, llvm::Value* table) 
                                    : llvm::Constant::getNullValue(type);
     Pass pass{e, tile, width, lanes, tile.lanes(tile.x_view(), 0) - lane, choose_spread(width, lanes), table};
     Values acc(static_cast<size_t>(tile.variant.pixels), start);
-    if (pass.x_lanes > 0)  // else these are pad lanes, and the weights' are zero
-      acc = reduce_pass(pass, e.element(tile.x, lane * tile.x_view().stride_c), e.element(tile.w, lane), acc);
+    const int group = lane / width * width;  // the first lane of the groups
+    if (pass.x_lanes > 0)                    // else these are pad lanes, and the weights' are zero
+      acc =
+          reduce_pass(pass, e.element(tile.x, group * tile.x_view().stride_c), e.element(tile.w, lane), acc);
     store_tile(e, tile, acc, lane);
   }
 }

@@ -61,7 +61,7 @@ void add_source_options(CLI::App* sub, SourceArgs& args) {
 void add_target_options(CLI::App* sub, TargetArgs& args) {
   sub->add_option("--target", args.target,
                   "native, x86-64 (a variant for x86-64-v3 and one for x86-64-v4, chosen when the network is "
-                  "loaded), x86-64-v3, x86-64-v4 or an LLVM CPU name")
+                  "loaded), x86-64-v3, x86-64-v4, aarch64 or an LLVM CPU name such as znver4 or neoverse-n1")
       ->capture_default_str();
   sub->add_option("--plan", args.plan, "file that overrides choices of the planner, a line for each step");
   sub->add_option("--winograd", args.winograd,

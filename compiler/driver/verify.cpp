@@ -52,6 +52,10 @@ struct Variant {
 
 // The variants that this CPU can run.
 Result<std::vector<Variant>> compile_and_load(const Build& build, const WeightStore& weights) {
+  const Target& least = build.plans.front().target;
+  if (least.required_features & ~cpu_features())
+    return Diagnostics(fmt::format(
+        "verify runs the code that it compiles, and this machine cannot run code for {}", least.cpu));
   NetworkImage image{build.graph.name, {}, pack_weights(build.graph, build.plans, weights)};
   Result<std::string> object = emit_code(build.graph, build.plans, image, CodeKind::object);
   if (!object) return object.take_error();

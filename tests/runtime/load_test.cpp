@@ -1,6 +1,7 @@
 #include <cardinal/cardinal.h>
 #include <cardinal/hash.h>
 #include <cardinal/packaging.h>
+#include <elf.h>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
@@ -176,6 +177,20 @@ TEST_CASE("ELF files with a trailer of their own are refused after the dynamic l
   CHECK_THAT(failure(directory.file("function.so")), Contains("'fake_run' is not a model table"));
 }
 
+TEST_CASE("shared objects for other machines are refused by name, before the dynamic loader sees them") {
+  const auto failure_for = [](uint16_t machine) {
+    const ScratchDirectory directory;
+    const std::string path = directory.file("foreign.so");
+    std::string text = read_text(FAKE_NETWORK);
+    std::memcpy(text.data() + offsetof(Elf64_Ehdr, e_machine), &machine, sizeof machine);
+    write_text(path, text);
+    cardinal::append_trailer(path, "fake_cardinal_model").value();
+    return failure(path);
+  };
+  CHECK_THAT(failure_for(EM_AARCH64), Contains("holds code for AArch64, but this program runs on x86-64"));
+  CHECK_THAT(failure_for(EM_RISCV), Contains("unknown machine (243 in its ELF header)"));
+}
+
 TEST_CASE("a trailer that disagrees with the file or the runtime is refused") {
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = CARDINAL_ABI_VERSION + 1; }),
              Contains("version 4") && Contains("has version 3") && Contains("update the runtime"));
@@ -326,6 +341,7 @@ TEST_CASE("missing instruction sets are named") {
   using cardinal::runtime::missing_features;
   CHECK(missing_features(CARDINAL_FEATURE_AVX2_FMA, CARDINAL_FEATURE_AVX2_FMA) == "");
   CHECK(missing_features(0, 0) == "");
+  CHECK(missing_features(CARDINAL_FEATURE_NEON, 3) == "NEON (AArch64)");
   CHECK(missing_features(3, CARDINAL_FEATURE_AVX2_FMA) == "AVX-512 F, CD, BW, DQ and VL (x86-64-v4)");
   CHECK_THAT(missing_features(3, 0), Contains("AVX2") && Contains(" and AVX-512"));
   std::string cpuinfo = read_text("/proc/cpuinfo");

@@ -45,7 +45,8 @@ enum cardinal_layout { CARDINAL_NCHW = 0, CARDINAL_NHWC = 1, CARDINAL_NCHW16C = 
 /* Instruction sets a model was compiled for, one bit each; a loader checks them against the CPU. */
 enum cardinal_feature {
   CARDINAL_FEATURE_AVX2_FMA = 1u << 0, /* AVX2, FMA, F16C, BMI1/2: x86-64-v3 */
-  CARDINAL_FEATURE_AVX512 = 1u << 1    /* AVX-512 F, CD, BW, DQ, VL: x86-64-v4 */
+  CARDINAL_FEATURE_AVX512 = 1u << 1,   /* AVX-512 F, CD, BW, DQ, VL: x86-64-v4 */
+  CARDINAL_FEATURE_NEON = 1u << 2      /* Advanced SIMD: every AArch64 CPU that runs Linux */
 };
 
 struct cardinal_tensor {
@@ -91,7 +92,7 @@ struct cardinal_model {
   uint32_t abi_version;       /* first, so that any version can be recognised */
   uint32_t struct_bytes;      /* sizeof(cardinal_model) as compiled */
   const char* name;           /* the network's name as in its source */
-  const char* target;         /* LLVM CPU name, e.g. "znver4" or "x86-64-v3" */
+  const char* target;         /* LLVM CPU name, e.g. "znver4" or "x86-64-v3", or "aarch64" */
   const char* compiler;       /* "cardinal 0.1.0, LLVM 22.1.8" */
   uint64_t model_hash;        /* of the graph, the plan and the packed weights */
   uint32_t required_features; /* cardinal_feature bits */
