@@ -40,10 +40,6 @@ uint32_t cpu_features() {
 
 uint32_t cpu_features() { return CARDINAL_FEATURE_NEON; }
 
-#else
-
-uint32_t cpu_features() { return 0; }
-
 #endif
 
 namespace runtime {

@@ -20,8 +20,10 @@ bool all_zero(const void* data, size_t bytes) {
 
 #if defined(__x86_64__)
 constexpr uint16_t kThisMachine = EM_X86_64;
+constexpr const char* kThisTarget = "x86-64";
 #elif defined(__aarch64__)
 constexpr uint16_t kThisMachine = EM_AARCH64;
+constexpr const char* kThisTarget = "aarch64";
 #else
 #error "Cardinal has no code for this machine: see codegen/targets.cpp"
 #endif
@@ -81,8 +83,8 @@ Expected<void> check_machine(const MappedFile& file, const std::string& path) {
   std::memcpy(&header, file.data(), sizeof header);
   if (header.e_machine == kThisMachine) return {};
   return Error(path + ": holds code for " + machine_name(header.e_machine) + ", but this program runs on " +
-               machine_name(kThisMachine) + "; run it there, or recompile the network with a --target of " +
-               machine_name(kThisMachine));
+               machine_name(kThisMachine) + "; run it there, or recompile the network with --target " +
+               kThisTarget);
 }
 
 Expected<MappedFile> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash) {

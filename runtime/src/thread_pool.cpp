@@ -36,10 +36,6 @@ unsigned float_mode() {
   return static_cast<unsigned>(mode);
 }
 void set_float_mode(unsigned mode) { asm volatile("msr fpcr, %0" : : "r"(uint64_t{mode})); }
-#else
-void pause() {}
-unsigned float_mode() { return 0; }
-void set_float_mode(unsigned) {}
 #endif
 
 // Whether `ready()` came true within `limit`.
