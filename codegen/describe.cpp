@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ir/text.h"
+#include "passes/floor.h"
 #include "passes/planner.h"
 
 namespace cardinal {
@@ -59,7 +60,9 @@ cardinal_model ModelDescription::describe(const Plan& plan) {
   for (const Step& step : plan.steps) {
     const auto flops = static_cast<uint64_t>(std::llround(step.flops));
     steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, flops,
-                     static_cast<uint64_t>(step.bytes)});
+                     static_cast<uint64_t>(step.bytes),
+                     static_cast<uint64_t>(std::llround(work_of(step).flops)),
+                     static_cast<uint64_t>(step.weight_bytes), step.predicted_us});
     model.flops += flops;
   }
   model.abi_version = CARDINAL_ABI_VERSION;

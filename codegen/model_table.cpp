@@ -20,6 +20,9 @@ class TableBuilder {
   llvm::Constant* u64(uint64_t value) {
     return llvm::ConstantInt::get(llvm::Type::getInt64Ty(context_), value);
   }
+  llvm::Constant* f64(double value) {
+    return llvm::ConstantFP::get(llvm::Type::getDoubleTy(context_), value);
+  }
   llvm::Constant* null() { return llvm::ConstantPointerNull::get(llvm::PointerType::get(context_, 0)); }
 
   llvm::Constant* text(const char* characters) {
@@ -57,7 +60,8 @@ class TableBuilder {
   }
 
   llvm::Constant* step(const cardinal_step& s, llvm::Function* task) {
-    return structure({text(s.name), text(s.kernel), task, u64(s.units), u64(s.flops), u64(s.bytes)},
+    return structure({text(s.name), text(s.kernel), task, u64(s.units), u64(s.flops), u64(s.bytes),
+                      u64(s.arithmetic), u64(s.weight_bytes), f64(s.predicted_us)},
                      sizeof(cardinal_step));
   }
 

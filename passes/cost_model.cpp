@@ -264,14 +264,16 @@ std::vector<ConvChoice> winograd_choices(const ConvProblem& p, const Target& t, 
     const int outputs = winograd_outputs(algorithm);
     StepOverride products = wanted;
     products.algorithm = ConvAlgorithm::direct;
-    const std::vector<ConvChoice> tiles =
-        conv_choices({winograd_product_shape(p.shape, outputs), 0, p.network_weights}, t, products);
-    if (tiles.empty()) continue;
-    ConvChoice& choice = choices.emplace_back(tiles[0]);
-    choice.algorithm = algorithm;
-    choice.input_us = winograd_side_microseconds(p, t, WinogradKernel::Side::input, outputs);
-    choice.output_us = winograd_side_microseconds(p, t, WinogradKernel::Side::output, outputs);
-    choice.microseconds += choice.input_us + choice.output_us + 2 * kStepMicroseconds;
+    const double input_us = winograd_side_microseconds(p, t, WinogradKernel::Side::input, outputs);
+    const double output_us = winograd_side_microseconds(p, t, WinogradKernel::Side::output, outputs);
+    for (ConvChoice choice :
+         conv_choices({winograd_product_shape(p.shape, outputs), 0, p.network_weights}, t, products)) {
+      choice.algorithm = algorithm;
+      choice.input_us = input_us;
+      choice.output_us = output_us;
+      choice.microseconds += input_us + output_us + 2 * kStepMicroseconds;
+      choices.push_back(choice);
+    }
   }
   return choices;
 }

@@ -2,12 +2,19 @@
 // promise times.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "passes/plan.h"
-#include "passes/planner.h"
 
 namespace cardinal {
+
+// What an override file may set for a step; see read_overrides.
+struct StepOverride {
+  std::optional<ConvAlgorithm> algorithm;
+  std::optional<int> pixels, panel, k_unroll;
+  SourceLocation where;
+};
 
 // What the prediction for a convolution depends on besides the target.
 struct ConvProblem {
@@ -21,13 +28,14 @@ struct ConvChoice {
   int pixels = 0;  // of the widest tile
   int panel = 1;
   int k_unroll = 1;
-  double microseconds = 0;
+  double microseconds = 0;             // predicted
+  double measured_us = 0;              // by `cardinal tune`; 0: not measured
   double input_us = 0, output_us = 0;  // of them, for Winograd's transforms
 };
 
 // Every choice of one kernel that fits the registers and obeys `wanted`, best first.
 std::vector<ConvChoice> conv_choices(const ConvProblem&, const Target&, const StepOverride& wanted = {});
-// The best choice for each Winograd algorithm, if the shape allows any; its tile is that of the products.
+// The same for each Winograd algorithm that the shape allows; the tile is that of the products.
 std::vector<ConvChoice> winograd_choices(const ConvProblem&, const Target&, const StepOverride& wanted = {});
 // Why there is no choice at all.
 std::string why_no_choice(const ConvShape&, const Target&, const StepOverride& wanted);

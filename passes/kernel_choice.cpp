@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "passes/rounding.h"
 #include "passes/tiling.h"
@@ -11,26 +12,6 @@
 namespace cardinal {
 
 namespace {
-
-std::string describe(const ConvChoice& c) {
-  if (c.algorithm == ConvAlgorithm::lanes) return fmt::format("lanes {}", c.pixels);
-  if (winograd_outputs(c.algorithm))
-    return fmt::format("{} {}x{}", to_string(c.algorithm), c.pixels, c.panel);
-  return fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll);
-}
-
-// Bytes of the weights of all convolutions and linear layers, as if Winograd's F(4x4) were chosen wherever it
-// may be.
-int64_t network_weights(const Graph& graph, const std::vector<bool>& live, bool winograd) {
-  int64_t bytes = 0;
-  for (NodeId id : graph.ids()) {
-    if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
-    const ConvShape shape = shape_of_conv(graph, id);
-    bytes += winograd && winograd_possible(shape) ? winograd_weight_bytes(shape, 4)
-                                                  : 4 * graph[graph[id].operands[1]].type.shape.elements();
-  }
-  return bytes;
-}
 
 // Whose predicted times choose the algorithms of every target: the cost model was fitted on a Zen 4, and what
 // is fast there is nearly as fast as the best elsewhere (predicted for others, most often equal, at worst
@@ -77,6 +58,50 @@ void agree_on_algorithm(std::vector<ConvChoice>& all, const ConvProblem& one_ima
   if (best != all.end()) std::rotate(all.begin(), best, best + 1);
 }
 
+template <class T>
+bool wants(const std::optional<T>& wanted, T value) {
+  return !wanted || *wanted == value;
+}
+
+// Whether an override leaves room for this choice.
+bool obeys(const ConvChoice& c, const StepOverride& wanted) {
+  return wants(wanted.algorithm, c.algorithm) && wants(wanted.pixels, c.pixels) &&
+         wants(wanted.panel, c.panel) && wants(wanted.k_unroll, c.k_unroll);
+}
+
+// Notes what was measured of each choice, adding those whose loops are unrolled in another way, and puts the
+// fastest before the others, if need be only of those with the algorithm of the first. The places of
+// measurements of what is not possible.
+std::vector<SourceLocation> apply_tuning(std::vector<ConvChoice>& all,
+                                         const std::map<std::string, TuningEntry>& measured,
+                                         const StepOverride& wanted, const PlanOptions& options) {
+  std::vector<SourceLocation> impossible;
+  for (const auto& [kernel, entry] : measured) {
+    const ConvChoice& c = entry.choice;
+    const bool left_out = winograd_outputs(c.algorithm) && !options.winograd && !wanted.algorithm;
+    if (left_out || !obeys(c, wanted)) continue;
+    auto same = std::find_if(all.begin(), all.end(), [&](const ConvChoice& other) {
+      return other.algorithm == c.algorithm && other.pixels == c.pixels && other.panel == c.panel;
+    });
+    if (same == all.end()) {
+      impossible.push_back(entry.where);
+      continue;
+    }
+    if (same->k_unroll != c.k_unroll) {
+      same = all.insert(same + 1, *same);
+      same->k_unroll = c.k_unroll;
+    }
+    same->measured_us = c.measured_us;
+  }
+  auto best = all.end();
+  for (auto c = all.begin(); c != all.end(); ++c) {
+    const bool possible = !options.same_bits || c->algorithm == all.front().algorithm;
+    if (possible && c->measured_us > 0 && (best == all.end() || c->measured_us < best->measured_us)) best = c;
+  }
+  if (best != all.end()) std::rotate(all.begin(), best, best + 1);
+  return impossible;
+}
+
 }  // namespace
 
 ConvShape conv_shape(const Shape& x, const Shape& out, const Window& window, int64_t groups) {
@@ -111,8 +136,30 @@ ConvShape shape_of_conv(const Graph& graph, NodeId id) {
   return shape;
 }
 
+bool has_bias(const Node& node) { return node.is<Conv>() ? node.as<Conv>()->bias : node.as<Linear>()->bias; }
+
 std::string step_name(const Graph& graph, NodeId id) {
   return graph[id].name.empty() ? fmt::format("%{}", index(id)) : graph[id].name;
+}
+
+int64_t network_weights(const Graph& graph, const std::vector<bool>& live, bool winograd) {
+  int64_t bytes = 0;
+  for (NodeId id : graph.ids()) {
+    if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
+    const ConvShape shape = shape_of_conv(graph, id);
+    bytes += winograd && winograd_possible(shape) ? winograd_weight_bytes(shape, 4)
+                                                  : 4 * graph[graph[id].operands[1]].type.shape.elements();
+  }
+  return bytes;
+}
+
+std::string tuning_key(const Graph& graph, NodeId id, const ConvProblem& problem, const Target& target) {
+  const Node& node = graph[id];
+  return tuning_key(problem, has_bias(node), *epilogue_of(node.op), target);
+}
+
+ConvProblem conv_problem(const Graph& graph, NodeId id, int64_t network_weights) {
+  return {shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)), network_weights};
 }
 
 Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>& live, const Target& target,
@@ -120,6 +167,7 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
   KernelChoices chosen(graph.size());
   Diagnostics errors;
   std::map<std::string, StepOverride> unused = options.overrides;
+  std::set<std::pair<uint32_t, uint32_t>> reported;  // files and lines of measurements
   const int64_t weights = network_weights(graph, live, options.winograd);
   for (NodeId id : graph.ids()) {
     if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
@@ -127,14 +175,21 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
     const auto entry = options.overrides.find(name);
     const StepOverride wanted = entry == options.overrides.end() ? StepOverride{} : entry->second;
     unused.erase(name);
-    const ConvProblem problem{shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)),
-                              weights};
+    const ConvProblem problem = conv_problem(graph, id, weights);
     chosen[index(id)] = choices(problem, target, wanted, options.winograd);
     if (options.same_bits)
       agree_on_algorithm(chosen[index(id)], one_image(problem, graph[id].is<Linear>()), wanted,
                          options.winograd);
-    if (chosen[index(id)].empty())
+    if (chosen[index(id)].empty()) {
       errors.error(wanted.where, fmt::format("{}: {}", name, why_no_choice(problem.shape, target, wanted)));
+      continue;
+    }
+    const auto* measured = options.tuning.find(tuning_key(graph, id, problem, target), target.cpu);
+    if (!measured) continue;
+    for (SourceLocation where : apply_tuning(chosen[index(id)], *measured, wanted, options))
+      if (reported.insert({where.file, where.line}).second)
+        errors.error(where, fmt::format("{} cannot be computed by this kernel on {}; delete the line", name,
+                                        target.cpu));
   }
   for (const auto& [name, wanted] : unused)
     errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
@@ -145,7 +200,8 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
 std::vector<Candidate> candidates(const ConvShape& shape, const std::vector<ConvChoice>& choices) {
   std::vector<Candidate> list;
   for (const ConvChoice& c : choices)
-    list.push_back({describe(c), c.microseconds, conv_rounding(shape, c.algorithm)});
+    list.push_back(
+        {c.algorithm, describe(c), c.microseconds, c.measured_us, conv_rounding(shape, c.algorithm)});
   return list;
 }
 

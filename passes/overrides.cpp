@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "passes/kernel_choice.h"
 #include "passes/planner.h"
 
 namespace cardinal {
@@ -30,9 +31,7 @@ std::vector<Word> split_line(std::string_view line, uint32_t file, uint32_t numb
 // "" or what is wrong with the setting.
 std::string apply_setting(std::string_view key, std::string_view value, StepOverride& step) {
   if (key == "algorithm") {
-    for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2,
-                                    ConvAlgorithm::winograd_f4})
-      if (value == to_string(algorithm)) step.algorithm = algorithm;
+    step.algorithm = parse_algorithm(value);
     if (step.algorithm) return {};
     return fmt::format("unknown algorithm '{}'; use direct, lanes, winograd_f2 or winograd_f4", value);
   }
@@ -88,6 +87,18 @@ Result<std::map<std::string, StepOverride>> read_overrides(SourceMap& sources, c
   }
   if (errors.has_errors()) return errors;
   return overrides;
+}
+
+std::string print_overrides(const Plan& plan, const Graph& graph) {
+  std::string text;
+  for (const Step& step : plan.steps) {
+    if (step.candidates.empty()) continue;
+    const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
+    text += fmt::format("{} algorithm={} pixels={} panel={} k_unroll={}\n", step_name(graph, step.node),
+                        to_string(step.candidates.front().algorithm), kernel.pixels, kernel.panel,
+                        kernel.k_unroll);
+  }
+  return text;
 }
 
 }  // namespace cardinal

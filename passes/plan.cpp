@@ -16,6 +16,13 @@ std::string_view to_string(ConvAlgorithm algorithm) {
   return "winograd_f4";
 }
 
+std::optional<ConvAlgorithm> parse_algorithm(std::string_view text) {
+  for (ConvAlgorithm algorithm :
+       {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4})
+    if (text == to_string(algorithm)) return algorithm;
+  return {};
+}
+
 View make_view(Space space, int index, int64_t offset, const Shape& shape, Layout layout) {
   View view{space, index, offset, shape};
   const int64_t c = shape.c(), h = shape.h(), w = shape.w();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -98,6 +99,7 @@ struct ConvShape {
 //   ConvKernel has them.
 enum class ConvAlgorithm : uint8_t { direct, lanes, winograd_f2, winograd_f4 };
 std::string_view to_string(ConvAlgorithm);
+std::optional<ConvAlgorithm> parse_algorithm(std::string_view);
 
 // Rows of output pixels are cut into tiles; taps that fall into the padding are left out, not computed. A
 // tile's valid horizontal taps are known when it is planned, the valid vertical ones are a range computed per
@@ -248,8 +250,10 @@ struct Rounding {
 
 // A choice that was considered and what is predicted of it.
 struct Candidate {
-  std::string text;         // "direct 14x2"
-  double microseconds = 0;  // one thread
+  ConvAlgorithm algorithm = ConvAlgorithm::direct;
+  std::string text;         // "direct 14x2 unroll 4"
+  double microseconds = 0;  // predicted, one thread
+  double measured_us = 0;   // by `cardinal tune`; 0: not measured
   Rounding rounding;
 };
 
@@ -265,7 +269,10 @@ struct Step {
   int64_t units = 0;
   double flops = 0;  // of direct convolution
   int64_t bytes = 0;
-  double predicted_us = 0;
+  int64_t weight_bytes = 0;  // of them, what a convolution's kernel takes
+  double predicted_us = 0;   // one thread
+  // Of a convolution's first step with candidates: how tuning files call it; see tuning_key.
+  std::string tuning_key;
   // The first is the one chosen, then the best first. Of Winograd's three steps the products have them, and
   // theirs are the times of all three.
   std::vector<Candidate> candidates;
@@ -281,8 +288,10 @@ struct Plan {
 };
 
 std::string kernel_name(const Kernel&);  // "conv_direct_14x2", "max_pool", ...: what profiles and dumps show
-// One line per step: name, kernel, shapes, tile, units, views, predicted time; with `reasons` the candidates
-// below it.
-std::string print(const Plan&, const Graph&, bool reasons = false);
+// One line per step: name, kernel, shapes, tile, units, views, predicted time.
+std::string print(const Plan&, const Graph&);
+// Of that, the line before the steps, and the line of a step.
+std::string print_heading(const Plan&, const Graph&);
+std::string print_step(const Plan&, size_t i);
 
 }  // namespace cardinal

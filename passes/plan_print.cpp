@@ -127,22 +127,6 @@ std::string details(const Kernel& kernel) {
       kernel);
 }
 
-// Candidates beyond the best few say little.
-constexpr size_t kShownCandidates = 6;
-
-std::string describe_candidates(const Step& step) {
-  std::string text;
-  for (size_t i = 0; i < step.candidates.size() && i < kShownCandidates; ++i) {
-    const Candidate& c = step.candidates[i];
-    text += fmt::format("        {} {:<24} {:9.1f} us, error {:.0e}, at most {:.0e}\n", i == 0 ? '*' : ' ',
-                        c.text, c.microseconds, c.rounding.expected, c.rounding.bound);
-  }
-  if (step.candidates.size() > kShownCandidates)
-    text += fmt::format("          and {} more, up to {:.1f} us\n", step.candidates.size() - kShownCandidates,
-                        step.candidates.back().microseconds);
-  return text;
-}
-
 }  // namespace
 
 std::string kernel_name(const Kernel& kernel) {
@@ -164,21 +148,26 @@ std::string kernel_name(const Kernel& kernel) {
       kernel);
 }
 
-std::string print(const Plan& plan, const Graph& graph, bool reasons) {
+std::string print_step(const Plan& plan, size_t i) {
+  const Step& step = plan.steps[i];
+  return fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units, {:.1f} us\n", i, step.name,
+                     kernel_name(step.kernel), to_string(step.inputs.front().shape),
+                     to_string(step.output.shape), details(step.kernel), describe_views(step), step.units,
+                     step.predicted_us);
+}
+
+std::string print_heading(const Plan& plan, const Graph& graph) {
   double total = 0;
   for (const Step& step : plan.steps) total += step.predicted_us;
-  std::string text = fmt::format(
+  return fmt::format(
       "plan {} for {}: {} steps, workspace {:.2f} MiB, weights {:.2f} MiB, predicted {:.1f} us\n", graph.name,
       plan.target.cpu, plan.steps.size(), static_cast<double>(plan.workspace_floats) / (1 << 18),
       static_cast<double>(plan.weights_floats) / (1 << 18), total);
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const Step& step = plan.steps[i];
-    const Shape& from = step.inputs.front().shape;
-    text += fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units, {:.1f} us\n", i, step.name,
-                        kernel_name(step.kernel), to_string(from), to_string(step.output.shape),
-                        details(step.kernel), describe_views(step), step.units, step.predicted_us);
-    if (reasons) text += describe_candidates(step);
-  }
+}
+
+std::string print(const Plan& plan, const Graph& graph) {
+  std::string text = print_heading(plan, graph);
+  for (size_t i = 0; i < plan.steps.size(); ++i) text += print_step(plan, i);
   return text;
 }
 

@@ -34,8 +34,6 @@ View as_image(View view) {
   return view;
 }
 
-bool has_bias(const Node& node) { return node.is<Conv>() ? node.as<Conv>()->bias : node.as<Linear>()->bias; }
-
 class Planner {
  public:
   Planner(const Graph& graph, const Target& target, const PlanOptions& options)
@@ -262,9 +260,17 @@ class Planner {
   void predict(Step& step, const Band& band, double microseconds) const {
     step.predicted_us = microseconds * band.share;
     step.flops *= band.share;
-    step.bytes = static_cast<int64_t>(static_cast<double>(step.bytes) * band.share);
-    if (band.image == 0 && band.out_row == 0)
-      step.candidates = candidates(shape_of_conv(graph_, step.node), choices_[index(step.node)]);
+    const auto part = [&](int64_t bytes) {
+      return static_cast<int64_t>(static_cast<double>(bytes) * band.share);
+    };
+    step.bytes = part(step.bytes);
+    const ConvShape& s = std::get<ConvKernel>(step.kernel).shape;
+    step.weight_bytes = part(4 * s.oc * s.ic / s.groups * s.kh * s.kw);
+    if (band.image != 0 || band.out_row != 0) return;
+    const ConvProblem problem =
+        conv_problem(graph_, step.node, network_weights(graph_, live_, options_.winograd));
+    step.tuning_key = tuning_key(graph_, step.node, problem, target_);
+    step.candidates = candidates(problem.shape, choices_[index(step.node)]);
   }
 
   // ---- Winograd convolutions, band by band
@@ -315,8 +321,8 @@ class Planner {
     draft.step.weights.push_back({node(w.id).operands[1], packing});
     draft.step.units = conv_units(kernel);
     predict(draft.step, w.band, w.choice.microseconds - w.choice.input_us - w.choice.output_us);
-    draft.step.bytes = 4 * (w.tiles.view.shape.elements() + w.products.view.shape.elements()) +
-                       winograd_weight_bytes(w.band.shape, w.outputs);
+    draft.step.bytes =
+        4 * (w.tiles.view.shape.elements() + w.products.view.shape.elements()) + draft.step.weight_bytes;
     finish_step(std::move(draft));
   }
 

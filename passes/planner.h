@@ -2,23 +2,17 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <span>
 
 #include "ir/result.h"
 #include "passes/plan.h"
+#include "passes/tuning.h"
 
 namespace cardinal {
 
-// What an override file may set for a step; see read_overrides.
-struct StepOverride {
-  std::optional<ConvAlgorithm> algorithm;
-  std::optional<int> pixels, panel, k_unroll;
-  SourceLocation where;
-};
-
 struct PlanOptions {
   std::map<std::string, StepOverride> overrides;  // by step name
+  Tuning tuning;                                  // what was measured, of any CPU
   bool winograd = true;  // whether Winograd convolutions may be chosen without being asked for by name
   // Whether algorithms are chosen so that results are the same bits for every target and every batch size,
   // or for this target and this batch; see choose_kernels.
@@ -28,6 +22,8 @@ struct PlanOptions {
 // One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.
 Result<std::map<std::string, StepOverride>> read_overrides(SourceMap& sources, const std::string& path,
                                                            std::string text);
+// A plan's choices in that form.
+std::string print_overrides(const Plan&, const Graph&);
 
 // The graph must have been through the pipeline (no batch_norm left, epilogues fused). Fails on an override
 // that names no step or asks for what the target or the shape cannot do.

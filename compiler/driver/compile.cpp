@@ -64,9 +64,11 @@ class Dumps {
   std::vector<File> files_;
 };
 
-// The files that no output may replace: the source with all that it imports, the weights, the plan.
+// The files that no output may replace: the source with all that it imports, the weights, the plan, what was
+// measured.
 std::vector<std::string> files_read(const CompileArgs& args, const SourceMap& sources) {
   std::vector<std::string> files{args.source.path, args.weights, args.target.plan};
+  files.insert(files.end(), args.target.tuning.begin(), args.target.tuning.end());
   for (uint32_t file = 1; file <= sources.count(); ++file) files.emplace_back(sources.path(file));
   return files;
 }

@@ -19,6 +19,7 @@ struct SourceArgs {
 struct TargetArgs {
   std::string target = "native";
   std::string plan;                        // file of overrides, or ""
+  std::vector<std::string> tuning;         // files that `tune` wrote; what a later one says counts
   bool winograd = true, same_bits = true;  // see PlanOptions
 };
 
@@ -58,6 +59,25 @@ struct ImportArgs {
 };
 int import_model(const ImportArgs& args);
 
+struct PlanArgs {
+  SourceArgs source;
+  TargetArgs target;
+  std::string profile;  // file that `profile` wrote, or ""
+  int threads = 1;      // whose shares of each step to show
+  bool choices = false;
+};
+int print_plan(const PlanArgs& args);
+
+struct TuneArgs {
+  SourceArgs source;
+  std::string weights = "random:0";
+  TargetArgs target;
+  std::string output;  // "": the network's name with .tuning, in the current directory
+  int candidates = 8;  // of each convolution
+  double seconds = 0;  // 0: until all are measured
+};
+int tune(const TuneArgs& args);
+
 struct InfoArgs {
   std::string model;
   std::string variant;
@@ -78,9 +98,19 @@ struct BenchArgs {
   std::string variant;
   int threads = 1;
   double seconds = 3;
-  bool json = false, steps = false;
+  bool json = false;
 };
 int bench(const BenchArgs& args);
+
+struct ProfileArgs {
+  std::string model;
+  std::string variant;
+  int threads = 1;
+  double seconds = 3;
+  std::string sort = "order";
+  std::string output;  // "": the table alone; "-": JSON on standard output
+};
+int profile(const ProfileArgs& args);
 
 struct VerifyArgs {
   SourceArgs source;

@@ -69,6 +69,22 @@ TEST_CASE("overrides are obeyed") {
   CHECK(kernel.tiles.size() == 8);
 }
 
+TEST_CASE("a plan's choices are an override file that gives the same plan") {
+  const Graph net = resnet50(32, 4);
+  for (const Target& target : {avx2_target(), avx512_target()}) {
+    const Plan plan = plan_of(net, target);
+    const std::string text = print_overrides(plan, net);
+    CHECK(text.find("layer1.0.conv2 algorithm=lanes pixels=") != std::string::npos);
+    SourceMap sources;
+    const auto read = read_overrides(sources, "plan.txt", text);
+    REQUIRE(read);
+    CHECK(read->size() == 54);
+    PlanOptions options;
+    options.overrides = *read;
+    CHECK(print(plan_of(net, target, options), net) == print(plan, net));
+  }
+}
+
 TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels") == "plan.txt:1:6: expected KEY=VALUE, got 'pixels'");
   CHECK(error_of("\n  conv  tile=7") ==

@@ -178,7 +178,7 @@ TEST_CASE("ELF files with a trailer of their own are refused after the dynamic l
 
 TEST_CASE("a trailer that disagrees with the file or the runtime is refused") {
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = CARDINAL_ABI_VERSION + 1; }),
-             Contains("version 4") && Contains("has version 3") && Contains("update the runtime"));
+             Contains("version 5") && Contains("has version 4") && Contains("update the runtime"));
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = 0; }),
              Contains("recompile the network with the"));
   CHECK_THAT(failure_with_trailer([](auto& t) { ++t.file_bytes; }), Contains("but was written with"));

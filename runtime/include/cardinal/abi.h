@@ -32,7 +32,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 3u
+#define CARDINAL_ABI_VERSION 4u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
@@ -85,6 +85,11 @@ struct cardinal_step {
   int64_t units;
   uint64_t flops; /* of direct convolution: 2 per multiply-add */
   uint64_t bytes; /* compulsory traffic: operands read once, result written once */
+  /* What profiles hold a measured time against. */
+  uint64_t arithmetic; /* operations that the kernel cannot do without: of flops, those whose taps lie in the
+                          input; of a fast algorithm, those of its matrix products */
+  uint64_t weight_bytes; /* of bytes, a convolution's weights */
+  double predicted_us;   /* by the compiler's cost model, on one thread */
 };
 
 struct cardinal_model {
