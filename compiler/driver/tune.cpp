@@ -1,6 +1,7 @@
 // Measures the kernels that the cost model thinks best, each in its place in the network: caches, weights and
-// layouts are as they will be. In every round each convolution tries one kernel, in all layers that compute
-// it, so that a round costs one compilation and a second of runs.
+// layouts are as they will be. A trial is the network with one kernel for each convolution, in all layers
+// that compute it. Trials are compiled some at a time and run in turn, several times, so that what else the
+// machine does for a while does not fall on a few of them.
 #include <cardinal/packaging.h>
 #include <fmt/format.h>
 
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <memory>
 
 #include "compiler/driver/artefacts.h"
 #include "compiler/driver/build.h"
@@ -26,13 +28,17 @@ namespace cardinal::driver {
 
 namespace {
 
-constexpr double kSecondsPerRound = 1;
-constexpr size_t kLeastPasses = 9, kMostPasses = 100;
+constexpr size_t kTrialsInTurn = 8;
+constexpr int kTurns = 4;
+constexpr double kSecondsPerTurn = 0.25;
+constexpr size_t kLeastPasses = 3, kMostPasses = 25;  // of a turn
+// Of the machine's memory, for the trials in turn.
+constexpr double kMemoryShare = 0.25;
 // What is predicted to take so many times longer than the best is not measured.
 constexpr double kHopeless = 1.6;
 constexpr int kUnrolls[] = {2, 4, 8, 16};
 
-// Ctrl-C ends the round, a second one the process.
+// Ctrl-C ends the measuring, a second one the process.
 volatile std::sig_atomic_t interrupted = 0;
 
 void end_on_interrupt() {
@@ -80,6 +86,13 @@ std::vector<ConvChoice> worth_measuring(const Step& step, bool same_bits, int mo
   return picked;
 }
 
+struct Trial {
+  std::map<std::string, ConvChoice> kernels;  // by tuning_key
+  std::vector<Plan> plans;                    // one
+  LoadedPlans loaded;
+  std::map<std::string, double> us;  // by tuning_key, the least of the turns
+};
+
 class Tuner {
  public:
   Tuner(const TuneArgs& args, const Build& build, const WeightStore& weights, Tuning known)
@@ -99,11 +112,19 @@ class Tuner {
   }
 
   Status run(const std::string& path) {
-    const Clock::time_point start = Clock::now();
     Progress progress(progress_text());
-    const auto enough = [&] { return args_.seconds > 0 && seconds_since(start) >= args_.seconds; };
-    for (size_t round = 0; left() > 0 && !interrupted && !(round > 0 && enough()); ++round) {
-      if (Status done = measure_round(); !done) return done;
+    // However short the time, something is measured.
+    for (bool some = false; left() > 0 && !(some && over()) && !interrupted; some = true) {
+      std::vector<std::unique_ptr<Trial>> trials;
+      for (size_t i = 0; i < trials_in_turn() && !(i > 0 && over()); ++i) {
+        Result<std::unique_ptr<Trial>> trial = compile_trial(i);
+        if (!trial) return trial.take_error();
+        trials.push_back(*std::move(trial));
+      }
+      for (int turn = 0; turn < kTurns; ++turn)
+        for (const auto& trial : trials)
+          if (!interrupted) time_trial(*trial);
+      for (const auto& trial : trials) record(*trial);
       if (Status written = write(path); !written) return written;
       progress.say(progress_text());
     }
@@ -153,41 +174,63 @@ class Tuner {
     return written ? ok() : Diagnostics(written.error().message());
   }
 
-  Status measure_round() {
+  bool over() const { return interrupted || (args_.seconds > 0 && seconds_since(start_) >= args_.seconds); }
+
+  size_t trials_in_turn() const {
+    size_t most = 0;
+    for (const auto& [key, subject] : subjects_) most = std::max(most, subject.left.size());
+    const double fit = kMemoryShare * machine_memory() / memory_to_compile(build_.graph);
+    return std::min({most, kTrialsInTurn, std::max<size_t>(1, static_cast<size_t>(fit))});
+  }
+
+  // The network with the i-th kernel that is left of each convolution.
+  Result<std::unique_ptr<Trial>> compile_trial(size_t i) const {
+    auto trial = std::make_unique<Trial>();
     PlanOptions options = build_.options;
     options.tuning.add(known_);
-    for (const auto& [key, subject] : subjects_)
+    for (const auto& [key, subject] : subjects_) {
+      if (i >= subject.left.size()) continue;
+      const ConvChoice& c = trial->kernels[key] = subject.left[i];
       for (NodeId layer : subject.layers)
-        if (!subject.left.empty()) {
-          const ConvChoice& c = subject.left.front();
-          options.overrides[step_name(build_.graph, layer)] = {
-              c.algorithm, c.pixels, c.panel, c.k_unroll, {}};
-        }
+        options.overrides[step_name(build_.graph, layer)] = {c.algorithm, c.pixels, c.panel, c.k_unroll, {}};
+    }
     Result<std::vector<Plan>> plans = make_plans(build_.graph, std::span(&plan().target, 1), options);
     if (!plans) return plans.take_error();
-    Result<LoadedPlans> loaded = load_plans(build_.graph, *plans, weights_);
+    trial->plans = *std::move(plans);
+    Result<LoadedPlans> loaded = load_plans(build_.graph, trial->plans, weights_);
     if (!loaded) return loaded.take_error();
-    const StepTiming timing{{}, kSecondsPerRound, kLeastPasses, kMostPasses, [] { return interrupted != 0; }};
-    const std::vector<std::vector<double>> times = time_steps(loaded->variants.front().model, timing);
-    if (times.front().size() >= kLeastPasses) record(plans->front(), times);
-    return ok();
+    trial->loaded = *std::move(loaded);
+    return trial;
   }
 
   // A layer takes the sum of its kernels' times, a convolution the mean of its layers'.
-  void record(const Plan& tried, const std::vector<std::vector<double>>& times) {
+  void time_trial(Trial& trial) const {
+    const StepTiming timing{{}, kSecondsPerTurn, kLeastPasses, kMostPasses, [] { return interrupted != 0; }};
+    const std::vector<std::vector<double>> times = time_steps(trial.loaded.variants.front().model, timing);
+    if (times.front().size() < kLeastPasses) return;
     std::map<NodeId, double> layer_us;
     for (size_t i = 0; i < times.size(); ++i) {
-      const Kernel& kernel = tried.steps[i].kernel;
-      if (std::holds_alternative<ConvKernel>(kernel) || std::holds_alternative<WinogradKernel>(kernel))
-        layer_us[tried.steps[i].node] += median(times[i]) * 1e6;
+      const Step& step = trial.plans.front().steps[i];
+      if (std::holds_alternative<ConvKernel>(step.kernel) ||
+          std::holds_alternative<WinogradKernel>(step.kernel))
+        layer_us[step.node] += median(times[i]) * 1e6;
     }
-    for (auto& [key, subject] : subjects_) {
-      if (subject.left.empty()) continue;
-      TuningEntry entry{subject.left.front(), {}};
-      for (NodeId layer : subject.layers)
-        entry.choice.measured_us += layer_us.at(layer) / static_cast<double>(subject.layers.size());
+    for (const auto& [key, choice] : trial.kernels) {
+      const std::vector<NodeId>& layers = subjects_.at(key).layers;
+      double us = 0;
+      for (NodeId layer : layers) us += layer_us.at(layer) / static_cast<double>(layers.size());
+      const auto [place, is_new] = trial.us.try_emplace(key, us);
+      place->second = std::min(place->second, us);
+    }
+  }
+
+  void record(const Trial& trial) {
+    for (const auto& [key, us] : trial.us) {
+      TuningEntry entry{trial.kernels.at(key), {}};
+      entry.choice.measured_us = us;
       known_.set(key, plan().target.cpu, entry);
-      subject.left.erase(subject.left.begin());
+      std::erase_if(subjects_.at(key).left,
+                    [&](const ConvChoice& c) { return describe(c) == describe(entry.choice); });
       ++measured_;
     }
   }
@@ -197,6 +240,7 @@ class Tuner {
   const WeightStore& weights_;
   Tuning known_;
   std::map<std::string, Subject> subjects_;  // by tuning_key
+  const Clock::time_point start_ = Clock::now();
   size_t measured_ = 0;
 };
 

@@ -611,17 +611,22 @@ TEST_CASE("tune measures, goes on where it stopped, and compile takes what was f
 
 TEST_CASE("an interrupted tuning keeps what it measured") {
   Workshop shop;
-  // Once there is something to keep. The shell has background jobs ignore SIGINT, the tool does not.
+  shop.write(
+      "wide.nn",
+      "network wide {\n  input x: f32[1, 16, 14, 14]\n  return y = x |> conv1: conv(16, kernel=3)\n}\n");
+  // Once there is something to keep, but not all. The shell has background jobs ignore SIGINT, the tool does
+  // not.
   Outcome stopped =
       shop.shell("'" CARDINAL_TOOL
-                 "' tune tiny.nn --candidates 64 &\n"
-                 "until grep -q '^conv' tiny.tuning 2>/dev/null; do kill -0 $! || exit 9; sleep 0.02; done\n"
+                 "' tune wide.nn --candidates 64 --same-bits off &\n"
+                 "until grep -q '^conv' wide.tuning 2>/dev/null; do kill -0 $! || exit 9; sleep 0.02; done\n"
                  "kill -INT $!; wait $!");
   INFO(stopped.err);
   CHECK(stopped.code == 130);
-  REQUIRE(shop.exists("tiny.tuning"));
-  CHECK(shop.cardinal("plan tiny.nn --tuning tiny.tuning").code == 0);
-  CHECK(shop.others({"tiny.tuning"}) == std::vector<std::string>{});
+  CHECK(has(stopped.out, "wide.tuning: measured "));
+  CHECK_FALSE(has(stopped.out, ", 0 left"));
+  CHECK(has(shop.cardinal("plan wide.nn --tuning wide.tuning").out, ", measured "));
+  CHECK(shop.others({"wide.nn", "wide.tuning"}) == std::vector<std::string>{});
 }
 
 TEST_CASE("tune and tuning files: mistakes") {
