@@ -601,12 +601,19 @@ TEST_CASE("tune measures, goes on where it stopped, and compile takes what was f
   REQUIRE(plan.code == 0);
   CHECK(has(plan.out, " us, measured "));
   CHECK(shop.cardinal("compile tiny.nn --weights random:1 --tuning tiny.tuning").code == 0);
+  // Tuned or not, the same bits.
+  CHECK(shop.cardinal("compile tiny.nn --weights random:1 -o plain.so --emit so").code == 0);
+  shop.write_npy("x.npy", {1, 3, 6, 6}, 0.7f);
+  CHECK(shop.cardinal("run tiny.so --input x.npy --output tuned.npy").code == 0);
+  CHECK(shop.cardinal("run plain.so --input x.npy --output plain.npy").code == 0);
+  CHECK(shop.read("tuned.npy") == shop.read("plain.npy"));
   CHECK(shop.cardinal("verify tiny.nn --weights random:1 --tuning tiny.tuning").code == 0);
   // Nothing was measured on this CPU.
   Outcome other = shop.cardinal("plan tiny.nn --tuning tiny.tuning --target haswell");
   REQUIRE(other.code == 0);
   CHECK(other.out == shop.cardinal("plan tiny.nn --target haswell").out);
-  CHECK(shop.others({"tiny.tuning", "tiny.so", "tiny.h"}) == std::vector<std::string>{});
+  CHECK(shop.others({"tiny.tuning", "tiny.so", "tiny.h", "plain.so", "x.npy", "tuned.npy", "plain.npy"}) ==
+        std::vector<std::string>{});
 }
 
 TEST_CASE("an interrupted tuning keeps what it measured") {
