@@ -158,12 +158,13 @@ struct PoolKernel {
 // out = epilogue(base), vector by vector. Every view has vector channels (or is broadcast along them), or all
 // have the same strides.
 struct PointwiseKernel {
-  enum class Base : uint8_t { copy, add, mul, scale, affine, prelu } base = Base::copy;
+  enum class Base : uint8_t { copy, add, mul, div, max, min, scale, affine, prelu } base = Base::copy;
   Epilogue epilogue;  // a standalone activation is copy with a one-step epilogue
-  // Operands: inputs[0], inputs[1] (add, mul), then the epilogue's. An operand that is broadcast along a
-  // dimension has the extent 1 and the stride 0 there; along channels stride_block = stride_c = 0. scale,
-  // affine and prelu: weights[0]; affine: weights[1] shift.
-  // Units: (block * n + image) * oh + row.
+  bool has_two_operands() const { return base >= Base::add && base <= Base::min; }
+  // Operands: inputs[0], inputs[1] (add, mul, div, max, min), then the epilogue's. An operand that is
+  // broadcast along a dimension has the extent 1 and the stride 0 there; along channels stride_block =
+  // stride_c = 0. scale, affine and prelu: weights[0]; affine: weights[1] shift. Units: (block * n + image) *
+  // oh + row.
 };
 
 // Copies a tensor between any two views of one logical shape, or an image to a vector, whose elements are the
@@ -205,6 +206,11 @@ struct SoftmaxKernel {
   bool log = false;
 };
 
+// The same; the output has one channel.
+struct ChannelPoolKernel {
+  bool max = false;  // else the mean
+};
+
 // The same. weights[0] scale, weights[1] shift.
 struct LayerNormKernel {
   double eps = 0;
@@ -236,8 +242,8 @@ struct ResponseNormKernel {
 
 using Kernel =
     std::variant<ConvKernel, WinogradKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                 ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel, LayerNormKernel, MomentsKernel,
-                 GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
+                 ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel, ChannelPoolKernel,
+                 LayerNormKernel, MomentsKernel, GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 

@@ -35,6 +35,12 @@ std::string name_of(const PointwiseKernel& k) {
       return "add";
     case PointwiseKernel::Base::mul:
       return "mul";
+    case PointwiseKernel::Base::div:
+      return "div";
+    case PointwiseKernel::Base::max:
+      return "max";
+    case PointwiseKernel::Base::min:
+      return "min";
     case PointwiseKernel::Base::scale:
       return "scale";
     case PointwiseKernel::Base::affine:
@@ -158,6 +164,9 @@ std::string kernel_name(const Kernel& kernel) {
                  },
                  [](const PadKernel&) { return std::string("pad"); },
                  [](const SoftmaxKernel& k) { return std::string(k.log ? "log_softmax" : "softmax"); },
+                 [](const ChannelPoolKernel& k) {
+                   return std::string(k.max ? "channel_max_pool" : "channel_avg_pool");
+                 },
                  [](const LayerNormKernel&) { return std::string("layer_norm"); },
                  [](const ResponseNormKernel&) { return std::string("local_response_norm"); },
                  [](const auto& k) { return name_of(k); }},

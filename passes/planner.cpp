@@ -92,6 +92,8 @@ class Planner {
     if (const auto* norm = n.as<GroupNorm>()) return lower_group_norm(id, *norm);
     if (const auto* conv = n.as<ChannelConv>()) return lower_channel_conv(id, *conv);
     if (n.is<Softmax>() || n.is<LogSoftmax>()) return lower_pixels(id, SoftmaxKernel{n.is<LogSoftmax>()});
+    if (n.is<ChannelAvgPool>() || n.is<ChannelMaxPool>())
+      return lower_pixels(id, ChannelPoolKernel{n.is<ChannelMaxPool>()});
     if (const LayerNorm* norm = n.as<LayerNorm>()) return lower_pixels(id, LayerNormKernel{norm->eps});
     if (const LocalResponseNorm* norm = n.as<LocalResponseNorm>())
       return lower_rows(id, ResponseNormKernel{norm->size, norm->alpha, norm->beta, norm->k},
@@ -477,7 +479,7 @@ class Planner {
     finish_step(std::move(draft));
   }
 
-  // add, mul, prelu, channel_affine, channel_scale and activations.
+  // add, mul, div, max, min, prelu, channel_affine, channel_scale and activations.
   void lower_pointwise(NodeId id) {
     const Node& n = node(id);
     PointwiseKernel kernel;
@@ -486,12 +488,15 @@ class Planner {
       kernel.epilogue = {{EpilogueStep::Kind::activation, *activation}};
     if (n.is<Add>()) kernel.base = PointwiseKernel::Base::add;
     if (n.is<Mul>()) kernel.base = PointwiseKernel::Base::mul;
+    if (n.is<Div>()) kernel.base = PointwiseKernel::Base::div;
+    if (n.is<Max>()) kernel.base = PointwiseKernel::Base::max;
+    if (n.is<Min>()) kernel.base = PointwiseKernel::Base::min;
     if (n.is<ChannelAffine>()) kernel.base = PointwiseKernel::Base::affine;
     if (n.is<ChannelScale>()) kernel.base = PointwiseKernel::Base::scale;
     if (n.is<Prelu>()) kernel.base = PointwiseKernel::Base::prelu;
     DraftStep draft = new_step(id, kernel);
     read_broadcast(draft, n.operands[0], n.type.shape);
-    if (n.is<Add>() || n.is<Mul>()) read_broadcast(draft, n.operands[1], n.type.shape);
+    if (kernel.has_two_operands()) read_broadcast(draft, n.operands[1], n.type.shape);
     read_channel_constants(draft, id);
     read_epilogue(draft, id, kernel.epilogue);
     const Shape& shape = n.type.shape;

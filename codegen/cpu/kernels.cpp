@@ -42,6 +42,7 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
     }
     void operator()(const PadKernel& kernel) const { emit_pad(e, step, kernel, arguments); }
     void operator()(const SoftmaxKernel& kernel) const { emit_softmax(e, step, kernel, arguments); }
+    void operator()(const ChannelPoolKernel& kernel) const { emit_channel_pool(e, step, kernel, arguments); }
     void operator()(const LayerNormKernel& kernel) const { emit_layer_norm(e, step, kernel, arguments); }
     void operator()(const ResponseNormKernel& kernel) const {
       emit_response_norm(e, step, kernel, arguments);
@@ -127,6 +128,7 @@ std::string key(const ChannelConvKernel& k) { return fmt::format("channel_conv {
 std::string key(const AdaptivePoolKernel& k) { return fmt::format("adaptive {}", k.max); }
 std::string key(const PadKernel& k) { return fmt::format("pad {} {} {}", k.top, k.left, k.value); }
 std::string key(const SoftmaxKernel& k) { return fmt::format("softmax {}", k.log); }
+std::string key(const ChannelPoolKernel& k) { return fmt::format("channel_pool {}", k.max); }
 std::string key(const LayerNormKernel& k) { return fmt::format("layer_norm {}", k.eps); }
 std::string key(const ResponseNormKernel& k) {
   return fmt::format("response_norm {} {} {} {}", k.size, k.alpha, k.beta, k.k);

@@ -41,6 +41,7 @@ void emit_channel_conv(Emitter&, const Step&, const ChannelConvKernel&, const Ke
 void emit_adaptive_pool(Emitter&, const Step&, const AdaptivePoolKernel&, const KernelArguments&);
 void emit_pad(Emitter&, const Step&, const PadKernel&, const KernelArguments&);
 void emit_softmax(Emitter&, const Step&, const SoftmaxKernel&, const KernelArguments&);
+void emit_channel_pool(Emitter&, const Step&, const ChannelPoolKernel&, const KernelArguments&);
 void emit_layer_norm(Emitter&, const Step&, const LayerNormKernel&, const KernelArguments&);
 void emit_response_norm(Emitter&, const Step&, const ResponseNormKernel&, const KernelArguments&);
 

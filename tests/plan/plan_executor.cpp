@@ -211,11 +211,14 @@ class Executor {
 
   void execute(const Step& step, const PointwiseKernel& k) {
     using Base = PointwiseKernel::Base;
-    const bool binary = k.base == Base::add || k.base == Base::mul;
+    const bool binary = k.has_two_operands();
     each(step.output.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
       double value = load(step.inputs[0], n, c, h, w);
       if (k.base == Base::add) value += load(step.inputs[1], n, c, h, w);
       if (k.base == Base::mul) value *= load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::div) value /= load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::max) value = std::max(value, load(step.inputs[1], n, c, h, w));
+      if (k.base == Base::min) value = std::min(value, load(step.inputs[1], n, c, h, w));
       if (k.base == Base::prelu && value < 0) value *= weight(step.weights[0], c);
       if (k.base == Base::scale) value *= weight(step.weights[0], c);
       if (k.base == Base::affine) value = value * weight(step.weights[0], c) + weight(step.weights[1], c);
@@ -350,6 +353,19 @@ class Executor {
         const double x = load(step.inputs[0], n, c, h, w) - top;
         store(step.output, n, c, h, w, k.log ? x - std::log(sum) : std::exp(x) / sum);
       }
+    });
+  }
+
+  void execute(const Step& step, const ChannelPoolKernel& k) {
+    const Shape &from = step.inputs[0].shape, &s = step.output.shape;
+    each(s, [&](int64_t n, int64_t, int64_t h, int64_t w) {
+      double top = -std::numeric_limits<double>::infinity(), sum = 0;
+      for (int64_t c = 0; c < from.c(); ++c) {
+        const double x = load(step.inputs[0], n, c, h, w);
+        top = std::max(top, x);
+        sum += x;
+      }
+      store(step.output, n, 0, h, w, k.max ? top : sum / static_cast<double>(from.c()));
     });
   }
 

@@ -62,5 +62,12 @@ TEST_CASE("kernel names") {
   CHECK(kernel_name(ReorderKernel{}) == "reorder");
   CHECK(kernel_name(SoftmaxKernel{}) == "softmax");
   CHECK(kernel_name(SoftmaxKernel{true}) == "log_softmax");
+  CHECK(kernel_name(ChannelPoolKernel{}) == "channel_avg_pool");
+  CHECK(kernel_name(ChannelPoolKernel{true}) == "channel_max_pool");
   CHECK(kernel_name(PadKernel{}) == "pad");
+  for (auto [base, name] :
+       {std::pair(PointwiseKernel::Base::div, "div"), {PointwiseKernel::Base::max, "max"}}) {
+    pointwise.base = base;
+    CHECK(kernel_name(pointwise) == name);
+  }
 }
