@@ -54,30 +54,51 @@ class BufferAssignment {
     }
   }
 
-  // The buffer that step i may write its result over: one whose last use is a read of just the elements that
-  // the result replaces. A convolution reads its x (or products, of another shape), and pooling, softmax and
-  // reorder their operand, elsewhere too.
+  // Whether a step's result replaces just the elements that it reads of input j, one by one. A convolution
+  // reads its x (or products, of another shape), and pooling, softmax and reorder their operand, elsewhere
+  // too.
+  static bool replaces(const Step& step, size_t j) {
+    const bool conv = std::holds_alternative<ConvKernel>(step.kernel) ||
+                      std::holds_alternative<WinogradKernel>(step.kernel) ||
+                      std::holds_alternative<StrassenKernel>(step.kernel);
+    if (!conv && !std::holds_alternative<PointwiseKernel>(step.kernel)) return false;
+    View view = step.inputs[j];
+    view.padded = step.output.padded;
+    return view == step.output && !(conv && j == 0);
+  }
+
+  // The buffer that step i, the first to write its output, may write it over: one that has the same steps as
+  // its last, each of which replaces what it reads. They are those of one node, which makes a part of its
+  // value in each.
   std::optional<int> overwritable(int i) const {
-    const DraftStep& draft = steps_[at(i)];
-    const bool conv = std::holds_alternative<ConvKernel>(draft.step.kernel) ||
-                      std::holds_alternative<WinogradKernel>(draft.step.kernel);
-    if (!conv && !std::holds_alternative<PointwiseKernel>(draft.step.kernel)) return std::nullopt;
-    const BufferLife& out = lives_[at(draft.output_buffer)];
-    if (!in_workspace(draft.output_buffer) || out.first != i) return std::nullopt;
-    const auto replaced = [&](size_t j) {
-      View view = draft.step.inputs[j];
-      view.padded = draft.step.output.padded;
-      return view == draft.step.output && !(conv && j == 0);
-    };
-    for (size_t j = 0; j < draft.step.inputs.size(); ++j) {
-      const int buffer = draft.input_buffers[j];
+    const int out_buffer = steps_[at(i)].output_buffer;
+    const BufferLife& out = lives_[at(out_buffer)];
+    if (!in_workspace(out_buffer) || out.first != i) return std::nullopt;
+    int end = i;  // of the node's steps
+    while (end < static_cast<int>(steps_.size()) && steps_[at(end)].step.node == steps_[at(i)].step.node)
+      ++end;
+    for (int buffer : steps_[at(i)].input_buffers) {
       const BufferLife& in = lives_[at(buffer)];
-      bool safe = in_workspace(buffer) && in.last == i && in.floats == out.floats;
-      for (size_t other = 0; other < draft.step.inputs.size(); ++other)
-        safe = safe && (draft.input_buffers[other] != buffer || replaced(other));
+      if (buffer == out_buffer || !in_workspace(buffer) || in.last >= end || in.floats != out.floats)
+        continue;
+      bool safe = true;
+      for (int user = i; user < end && safe; ++user)
+        safe = may_write_over(steps_[at(user)], out_buffer, buffer);
       if (safe) return buffer;
     }
     return std::nullopt;
+  }
+
+  static bool may_write_over(const DraftStep& draft, int out, int in) {
+    const bool writes = draft.output_buffer == out;
+    bool reads_in = false;
+    for (size_t j = 0; j < draft.input_buffers.size(); ++j) {
+      if (draft.input_buffers[j] == out) return false;
+      if (draft.input_buffers[j] != in) continue;
+      if (!writes || !replaces(draft.step, j)) return false;
+      reads_in = true;
+    }
+    return reads_in || !writes;
   }
 
   void write_over(int out, int in) {

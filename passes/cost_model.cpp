@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
+#include "passes/strassen.h"
 #include "passes/tiling.h"
 #include "passes/winograd.h"
 
@@ -205,6 +207,22 @@ double winograd_side_microseconds(const ConvProblem& p, const Target& t, Winogra
   return us + bytes / (kL3BytesPerCycle * t.ghz * 1e3);
 }
 
+// Sums read and written: those of all of x, and with two levels those of seven quarters. With a stride, x is
+// copied first.
+double strassen_sums_microseconds(const ConvShape& s, const Target& t, int levels) {
+  const double bytes = 4 * static_cast<double>(s.n * s.ic * s.oh * s.ow);
+  const double copies = s.stride_h * s.stride_w == 1 ? 0 : 1;
+  return 2 * bytes * ((levels == 1 ? 1 : 2.75) + copies) / (kL3BytesPerCycle * t.ghz * 1e3);
+}
+
+// Beyond the products in registers: epilogues, and with two levels what is carried between products, 11
+// quarters of the output read or written.
+double strassen_finish_microseconds(const ConvProblem& p, const Target& t, int levels) {
+  const ConvShape& s = p.shape;
+  const double bytes = 4 * static_cast<double>(s.n * s.oc * s.oh * s.ow);
+  return bytes * (0.5 * p.epilogue_operands + (levels == 1 ? 0 : 2.75)) / (kL3BytesPerCycle * t.ghz * 1e3);
+}
+
 }  // namespace
 
 bool lanes_possible(const ConvShape& s) {
@@ -276,14 +294,42 @@ std::vector<ConvChoice> winograd_choices(const ConvProblem& p, const Target& t, 
   return choices;
 }
 
+std::vector<ConvChoice> strassen_choices(const ConvProblem& p, const Target& t, int levels,
+                                         const StepOverride& wanted) {
+  std::vector<ConvChoice> choices;
+  for (int level = 1; level <= levels; ++level) {
+    const ConvAlgorithm algorithm = level == 1 ? ConvAlgorithm::strassen_1 : ConvAlgorithm::strassen_2;
+    if (!wants(wanted, algorithm) || !strassen_possible(p.shape, level)) continue;
+    StepOverride products = wanted;
+    products.algorithm = ConvAlgorithm::direct;
+    const std::vector<ConvChoice> tiles =
+        conv_choices({strassen_product_shape(p.shape, level), 0, p.network_weights}, t, products);
+    if (tiles.empty()) continue;
+    ConvChoice& choice = choices.emplace_back(tiles[0]);
+    choice.algorithm = algorithm;
+    choice.input_us = strassen_sums_microseconds(p.shape, t, level);
+    choice.microseconds = choice.microseconds * std::pow(7, level) + choice.input_us +
+                          strassen_finish_microseconds(p, t, level);
+  }
+  return choices;
+}
+
 std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOverride& wanted) {
+  const int levels = wanted.algorithm ? strassen_levels(*wanted.algorithm) : 0;
+  if (levels && !strassen_possible(conv, levels))
+    return fmt::format(
+        "algorithm={} needs a 1x1 kernel without padding, one group, an output of at least two rows, and "
+        "channels in and out divisible by {}",
+        to_string(*wanted.algorithm), kChannelBlock << levels);
   const int outputs = wanted.algorithm ? winograd_outputs(*wanted.algorithm) : 0;
   if (outputs && !winograd_possible(conv))
     return fmt::format(
         "algorithm={} needs a 3x3 kernel with stride and dilation 1, groups of whole blocks of 16 channels, "
         "and an output of at least 2x2",
         to_string(*wanted.algorithm));
-  const ConvShape s = outputs ? winograd_product_shape(conv, outputs) : conv;
+  const ConvShape s = outputs  ? winograd_product_shape(conv, outputs)
+                      : levels ? strassen_product_shape(conv, levels)
+                               : conv;
   const bool lanes = wanted.algorithm == ConvAlgorithm::lanes;
   if (lanes && !lanes_possible(s))
     return fmt::format(

@@ -22,13 +22,18 @@ struct ConvChoice {
   int panel = 1;
   int k_unroll = 1;
   double microseconds = 0;
-  double input_us = 0, output_us = 0;  // of them, for Winograd's transforms
+  double input_us = 0,
+         output_us = 0;  // of them, for Winograd's transforms; input_us: for Strassen's sums of x
 };
 
 // Every choice of one kernel that fits the registers and obeys `wanted`, best first.
 std::vector<ConvChoice> conv_choices(const ConvProblem&, const Target&, const StepOverride& wanted = {});
 // The best choice for each Winograd algorithm, if the shape allows any; its tile is that of the products.
 std::vector<ConvChoice> winograd_choices(const ConvProblem&, const Target&, const StepOverride& wanted = {});
+// The best choice for each number of levels of fast matrix multiplication up to `levels`, if the shape allows
+// any.
+std::vector<ConvChoice> strassen_choices(const ConvProblem&, const Target&, int levels,
+                                         const StepOverride& wanted = {});
 // Why there is no choice at all.
 std::string why_no_choice(const ConvShape&, const Target&, const StepOverride& wanted);
 

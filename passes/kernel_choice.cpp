@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "passes/rounding.h"
+#include "passes/strassen.h"
 #include "passes/tiling.h"
 #include "passes/winograd.h"
 
@@ -14,9 +15,16 @@ namespace {
 
 std::string describe(const ConvChoice& c) {
   if (c.algorithm == ConvAlgorithm::lanes) return fmt::format("lanes {}", c.pixels);
-  if (winograd_outputs(c.algorithm))
+  if (winograd_outputs(c.algorithm) || strassen_levels(c.algorithm))
     return fmt::format("{} {}x{}", to_string(c.algorithm), c.pixels, c.panel);
   return fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll);
+}
+
+// Bytes of the packed kernel.
+int64_t weight_bytes(const ConvShape& s, ConvAlgorithm algorithm) {
+  if (const int outputs = winograd_outputs(algorithm)) return winograd_weight_bytes(s, outputs);
+  if (const int levels = strassen_levels(algorithm)) return strassen_weight_bytes(s, levels);
+  return 4 * round_up(s.oc, kChannelBlock) * s.ic / s.groups * s.kh * s.kw;
 }
 
 // Bytes of the weights of all convolutions and linear layers, as if Winograd's F(4x4) were chosen wherever it
@@ -54,10 +62,20 @@ ConvProblem one_image(ConvProblem problem, bool linear) {
 }
 
 std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target, const StepOverride& wanted,
-                                bool winograd) {
+                                const PlanOptions& options) {
   std::vector<ConvChoice> all = conv_choices(problem, target, wanted);
-  if (winograd || wanted.algorithm)
-    for (const ConvChoice& choice : winograd_choices(problem, target, wanted)) all.push_back(choice);
+  const auto add = [&all](const std::vector<ConvChoice>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  if (options.winograd || wanted.algorithm) add(winograd_choices(problem, target, wanted));
+  add(strassen_choices(problem, target, wanted.algorithm ? 2 : options.fast_matmul, wanted));
+  const double most =
+      options.max_weight_growth * static_cast<double>(weight_bytes(problem.shape, ConvAlgorithm::direct));
+  if (!wanted.algorithm)
+    std::erase_if(all, [&](const ConvChoice& c) {
+      return c.algorithm != ConvAlgorithm::direct &&
+             static_cast<double>(weight_bytes(problem.shape, c.algorithm)) > most;
+    });
   std::stable_sort(all.begin(), all.end(),
                    [](const ConvChoice& a, const ConvChoice& b) { return a.microseconds < b.microseconds; });
   return all;
@@ -67,10 +85,10 @@ std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target
 // what a result's bits could depend on, nothing else is chosen: tiles, panels and bands leave the order of
 // its sum as it is.
 void agree_on_algorithm(std::vector<ConvChoice>& all, const ConvProblem& one_image,
-                        const StepOverride& wanted, bool winograd) {
+                        const StepOverride& wanted, const PlanOptions& options) {
   StepOverride algorithm;
   algorithm.algorithm = wanted.algorithm;
-  const std::vector<ConvChoice> common = choices(one_image, reference_cpu(), algorithm, winograd);
+  const std::vector<ConvChoice> common = choices(one_image, reference_cpu(), algorithm, options);
   if (common.empty()) return;
   const auto best = std::find_if(
       all.begin(), all.end(), [&](const ConvChoice& c) { return c.algorithm == common.front().algorithm; });
@@ -129,10 +147,9 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
     unused.erase(name);
     const ConvProblem problem{shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)),
                               weights};
-    chosen[index(id)] = choices(problem, target, wanted, options.winograd);
+    chosen[index(id)] = choices(problem, target, wanted, options);
     if (options.same_bits)
-      agree_on_algorithm(chosen[index(id)], one_image(problem, graph[id].is<Linear>()), wanted,
-                         options.winograd);
+      agree_on_algorithm(chosen[index(id)], one_image(problem, graph[id].is<Linear>()), wanted, options);
     if (chosen[index(id)].empty())
       errors.error(wanted.where, fmt::format("{}: {}", name, why_no_choice(problem.shape, target, wanted)));
   }
@@ -145,7 +162,8 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
 std::vector<Candidate> candidates(const ConvShape& shape, const std::vector<ConvChoice>& choices) {
   std::vector<Candidate> list;
   for (const ConvChoice& c : choices)
-    list.push_back({describe(c), c.microseconds, conv_rounding(shape, c.algorithm)});
+    list.push_back(
+        {describe(c), c.microseconds, conv_rounding(shape, c.algorithm), weight_bytes(shape, c.algorithm)});
   return list;
 }
 

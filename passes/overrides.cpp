@@ -30,11 +30,14 @@ std::vector<Word> split_line(std::string_view line, uint32_t file, uint32_t numb
 // "" or what is wrong with the setting.
 std::string apply_setting(std::string_view key, std::string_view value, StepOverride& step) {
   if (key == "algorithm") {
-    for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2,
-                                    ConvAlgorithm::winograd_f4})
+    for (ConvAlgorithm algorithm :
+         {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4,
+          ConvAlgorithm::strassen_1, ConvAlgorithm::strassen_2})
       if (value == to_string(algorithm)) step.algorithm = algorithm;
     if (step.algorithm) return {};
-    return fmt::format("unknown algorithm '{}'; use direct, lanes, winograd_f2 or winograd_f4", value);
+    return fmt::format(
+        "unknown algorithm '{}'; use direct, lanes, winograd_f2, winograd_f4, strassen_1 or strassen_2",
+        value);
   }
   std::optional<int>* field = key == "pixels"     ? &step.pixels
                               : key == "panel"    ? &step.panel

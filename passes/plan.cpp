@@ -11,9 +11,13 @@ std::string_view to_string(ConvAlgorithm algorithm) {
     case ConvAlgorithm::winograd_f2:
       return "winograd_f2";
     case ConvAlgorithm::winograd_f4:
+      return "winograd_f4";
+    case ConvAlgorithm::strassen_1:
+      return "strassen_1";
+    case ConvAlgorithm::strassen_2:
       break;
   }
-  return "winograd_f4";
+  return "strassen_2";
 }
 
 View make_view(Space space, int index, int64_t offset, const Shape& shape, Layout layout) {

@@ -54,10 +54,16 @@ enum class Packing : uint8_t {
   winograd_f2,     // conv_panels of a 3x3 kernel transformed for tiles of 2x2 outputs; see winograd.h
   winograd_f4,     // the same for tiles of 4x4 outputs
   taps,            // the values as they are, zero up to a whole vector
+  // See StrassenKernel and strassen.h; of the whole kernel, or of a product of its first level.
+  strassen_products,
+  strassen_ratios,
+  strassen_scales,
 };
 struct PackedWeight {
   NodeId constant{};  // the constant node it is made of
   Packing packing = Packing::channel_vector;
+  int64_t first_channel = 0;  // channel_vector: the values before are left out
+  int product = -1;    // strassen_*: of the first level that is cut up once more; -1: the kernel itself
   int64_t offset = 0;  // floats from the start of the packed weights, a multiple of 16
   int64_t floats = 0;
 };
@@ -96,7 +102,10 @@ struct ConvShape {
 //
 // winograd_f2, winograd_f4: three steps, a WinogradKernel on either side of a direct convolution; no
 //   ConvKernel has them.
-enum class ConvAlgorithm : uint8_t { direct, lanes, winograd_f2, winograd_f4 };
+//
+// strassen_1, strassen_2: a StrassenSumsKernel and a StrassenKernel, or two and seven times both; no
+//   ConvKernel has them.
+enum class ConvAlgorithm : uint8_t { direct, lanes, winograd_f2, winograd_f4, strassen_1, strassen_2 };
 std::string_view to_string(ConvAlgorithm);
 
 // Rows of output pixels are cut into tiles; taps that fall into the padding are left out, not computed. A
@@ -141,6 +150,42 @@ struct WinogradKernel {
   ConvShape shape;  // of the convolution
   int outputs = 2;
   bool has_bias = false;  // output only, as is the epilogue
+  Epilogue epilogue;
+};
+
+// The two steps of one level of fast matrix multiplication (strassen.h). Images are rows of pixels, cut into
+// halves: their views' rows 0 and 1 (shape [n, C, 2, pairs]), pixel i of one being paired with pixel i of the
+// other. The last few pixels of row 1 may not exist, being beyond an image of odd size; they count as 0, and
+// are neither read nor written. Every view has vector channels, which are whole blocks.
+//
+// StrassenSumsKernel: S1 to S4, one after another along the channels of the output, [n, 2 * C, 1, pairs].
+//   inputs[0] is x; weights[0] the ratios. Units: (block of C / 2 * n + image) * chunks + chunk of
+//   kStrassenChunk pixels.
+inline constexpr int64_t kStrassenChunk = 32;
+struct StrassenSumsKernel {
+  int64_t second = 0;  // pixels of row 1 that exist
+};
+
+// StrassenKernel: the seven products, added up in registers, tile by tile of `pixels` pairs x `panel` blocks
+// of the first half of the output channels; four tiles of results. A result is finished as
+//
+//   y = products * scales                     (the second half of the output channels only)
+//   accumulates: its value in the view before last becomes that value + y
+//   carries: y += the view after x
+//   outer_scale: y *= outer scales
+//   has_bias: y += bias
+//   output = epilogue(y)
+//
+// Operands: inputs[0] is x, then what is carried if anything, then the epilogue's, then what is accumulated
+// in if anything, then the sums. weights[0] the products' kernels, weights[1] the scales, then the outer
+// scales if any, then the bias if any.
+// Weights: [block of oc / 2][product][ic / 2][16 output lanes], blocks strassen_block_floats apart.
+// Units: (panel * n + image) * tiles + tile.
+struct StrassenKernel {
+  int64_t second = 0;
+  int pixels = 0, panel = 1, k_unroll = 4;
+  std::vector<RowTile> tiles;
+  bool accumulates = false, carries = false, outer_scale = false, has_bias = false;
   Epilogue epilogue;
 };
 
@@ -235,9 +280,9 @@ struct ResponseNormKernel {
 };
 
 using Kernel =
-    std::variant<ConvKernel, WinogradKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                 ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel, LayerNormKernel, MomentsKernel,
-                 GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
+    std::variant<ConvKernel, WinogradKernel, StrassenSumsKernel, StrassenKernel, PoolKernel, PointwiseKernel,
+                 ReorderKernel, GatherKernel, ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel,
+                 LayerNormKernel, MomentsKernel, GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 
@@ -251,6 +296,7 @@ struct Candidate {
   std::string text;         // "direct 14x2"
   double microseconds = 0;  // one thread
   Rounding rounding;
+  int64_t weight_bytes = 0;  // of the packed kernel
 };
 
 struct Step {
@@ -266,8 +312,8 @@ struct Step {
   double flops = 0;  // of direct convolution
   int64_t bytes = 0;
   double predicted_us = 0;
-  // The first is the one chosen, then the best first. Of Winograd's three steps the products have them, and
-  // theirs are the times of all three.
+  // The first is the one chosen, then the best first. Of several steps the (first) products have them, and
+  // theirs are the times of all.
   std::vector<Candidate> candidates;
 };
 

@@ -24,6 +24,8 @@ std::string name_of(const WinogradKernel& k) {
                      k.side == WinogradKernel::Side::input ? "input" : "output");
 }
 
+std::string name_of(const StrassenKernel& k) { return fmt::format("strassen_{}x{}", k.pixels, k.panel); }
+
 std::string name_of(const PoolKernel& k) {
   if (k.mode == PoolKernel::Mode::global_average) return "global_avg_pool";
   return k.mode == PoolKernel::Mode::max ? "max_pool" : "avg_pool";
@@ -110,20 +112,24 @@ std::string describe_conv(const ConvKernel& k) {
 
 std::string details(const Kernel& kernel) {
   return std::visit(
-      Overloaded{[](const ConvKernel& k) { return describe_conv(k); },
-                 [](const WinogradKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
-                 [](const PoolKernel& k) {
-                   return k.tiles.empty()
-                              ? std::string()
-                              : fmt::format(" {}x{} stride {}x{}; row tiles {}", k.shape.kh, k.shape.kw,
-                                            k.shape.stride_h, k.shape.stride_w, describe_tiles(k.tiles));
-                 },
-                 [](const PointwiseKernel& k) { return describe_epilogue(false, k.epilogue); },
-                 [](const ReorderKernel& k) {
-                   std::string text = k.flatten == FlattenOrder::hwc ? " in order hwc" : "";
-                   return k.zero_lanes ? text + fmt::format(" zero {} lanes", k.zero_lanes) : text;
-                 },
-                 [](const auto&) { return std::string(); }},
+      Overloaded{
+          [](const ConvKernel& k) { return describe_conv(k); },
+          [](const WinogradKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
+          [](const StrassenKernel& k) {
+            return fmt::format("; pair tiles {}, unroll {}{}", describe_tiles(k.tiles), k.k_unroll,
+                               (k.carries ? "; carry" : "") + describe_epilogue(k.has_bias, k.epilogue));
+          },
+          [](const PoolKernel& k) {
+            return k.tiles.empty() ? std::string()
+                                   : fmt::format(" {}x{} stride {}x{}; row tiles {}", k.shape.kh, k.shape.kw,
+                                                 k.shape.stride_h, k.shape.stride_w, describe_tiles(k.tiles));
+          },
+          [](const PointwiseKernel& k) { return describe_epilogue(false, k.epilogue); },
+          [](const ReorderKernel& k) {
+            std::string text = k.flatten == FlattenOrder::hwc ? " in order hwc" : "";
+            return k.zero_lanes ? text + fmt::format(" zero {} lanes", k.zero_lanes) : text;
+          },
+          [](const auto&) { return std::string(); }},
       kernel);
 }
 
@@ -134,8 +140,9 @@ std::string describe_candidates(const Step& step) {
   std::string text;
   for (size_t i = 0; i < step.candidates.size() && i < kShownCandidates; ++i) {
     const Candidate& c = step.candidates[i];
-    text += fmt::format("        {} {:<24} {:9.1f} us, error {:.0e}, at most {:.0e}\n", i == 0 ? '*' : ' ',
-                        c.text, c.microseconds, c.rounding.expected, c.rounding.bound);
+    text += fmt::format("        {} {:<24} {:9.1f} us, error {:.0e}, at most {:.0e}, weights {:.1f} KiB\n",
+                        i == 0 ? '*' : ' ', c.text, c.microseconds, c.rounding.expected, c.rounding.bound,
+                        static_cast<double>(c.weight_bytes) / 1024);
   }
   if (step.candidates.size() > kShownCandidates)
     text += fmt::format("          and {} more, up to {:.1f} us\n", step.candidates.size() - kShownCandidates,
@@ -147,7 +154,8 @@ std::string describe_candidates(const Step& step) {
 
 std::string kernel_name(const Kernel& kernel) {
   return std::visit(
-      Overloaded{[](const ReorderKernel&) { return std::string("reorder"); },
+      Overloaded{[](const StrassenSumsKernel&) { return std::string("strassen_sums"); },
+                 [](const ReorderKernel&) { return std::string("reorder"); },
                  [](const GatherKernel&) { return std::string("gather"); },
                  [](const ResizeKernel&) { return std::string("resize"); },
                  [](const MomentsKernel&) { return std::string("moments"); },

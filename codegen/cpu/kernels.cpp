@@ -27,6 +27,10 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
         emit_conv_lanes(e, step, kernel, arguments);
     }
     void operator()(const WinogradKernel& kernel) const { emit_winograd(e, step, kernel, arguments); }
+    void operator()(const StrassenSumsKernel& kernel) const {
+      emit_strassen_sums(e, step, kernel, arguments);
+    }
+    void operator()(const StrassenKernel& kernel) const { emit_strassen(e, step, kernel, arguments); }
     void operator()(const PoolKernel& kernel) const { emit_pool(e, step, kernel, arguments); }
     void operator()(const PointwiseKernel& kernel) const { emit_pointwise(e, step, kernel, arguments); }
     void operator()(const ReorderKernel& kernel) const { emit_reorder(e, step, kernel, arguments); }
@@ -90,6 +94,14 @@ std::string key(const ConvKernel& k) {
 std::string key(const WinogradKernel& k) {
   return fmt::format("winograd {} s{} f{} bias {} epilogue{}", key(k.shape), static_cast<int>(k.side),
                      k.outputs, k.has_bias, key(k.epilogue));
+}
+
+std::string key(const StrassenSumsKernel& k) { return fmt::format("strassen sums {}", k.second); }
+
+std::string key(const StrassenKernel& k) {
+  return fmt::format("strassen {} {} {} {} tiles{} {} {} {} {} epilogue{}", k.second, k.pixels, k.panel,
+                     k.k_unroll, key(k.tiles), k.accumulates, k.carries, k.outer_scale, k.has_bias,
+                     key(k.epilogue));
 }
 
 std::string key(const PoolKernel& k) {

@@ -18,6 +18,8 @@ namespace {
 Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   PlanOptions options;
   options.winograd = args.winograd;
+  options.fast_matmul = args.fast_matmul;
+  options.max_weight_growth = args.max_weight_growth;
   options.same_bits = args.same_bits;
   const std::string& path = args.plan;
   if (path.empty()) return options;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <map>
 #include <new>
 
@@ -69,6 +70,16 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
                   "less exact")
       ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
       ->default_str("on");
+  sub->add_option("--fast-matmul", args.fast_matmul,
+                  "off, one or two: levels of fast matrix multiplication (Strassen-Winograd) by which 1x1 "
+                  "convolutions may be computed, faster and less exact, with larger weights")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, int>{{"off", 0}, {"one", 1}, {"two", 2}}))
+      ->default_str("off");
+  sub->add_option("--max-weight-growth", args.max_weight_growth,
+                  "how many times larger an algorithm may make a layer's weights: one level of fast matrix "
+                  "multiplication needs 1.75, two 3.06, Winograd's algorithm up to 4")
+      ->check(CLI::Range(1.0, std::numeric_limits<double>::infinity(), "a number from 1 on"))
+      ->default_str("no limit");
   sub->add_option(
          "--same-bits", args.same_bits,
          "on or off: whether results are the same bits for every target and batch size, or algorithms "

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,9 @@ struct SourceArgs {
 struct TargetArgs {
   std::string target = "native";
   std::string plan;                        // file of overrides, or ""
-  bool winograd = true, same_bits = true;  // see PlanOptions
+  bool winograd = true, same_bits = true;  // see PlanOptions, as the rest
+  int fast_matmul = 0;                     // levels
+  double max_weight_growth = std::numeric_limits<double>::infinity();
 };
 
 struct CompileArgs {

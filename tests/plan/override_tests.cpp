@@ -78,7 +78,8 @@ TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels=99999999999999999999") ==
         "plan.txt:1:6: pixels must be a whole number from 1 to 64, not '99999999999999999999'");
   CHECK(error_of("conv algorithm=winograd") ==
-        "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2 or winograd_f4");
+        "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2, winograd_f4, strassen_1 "
+        "or strassen_2");
   CHECK(error_of("a panel=1\na panel=2") == "plan.txt:2:1: 'a' is set twice, on lines 1 and 2");
 }
 

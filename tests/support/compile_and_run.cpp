@@ -11,7 +11,6 @@
 
 #include "codegen/codegen.h"
 #include "passes/pipeline.h"
-#include "passes/planner.h"
 
 namespace cardinal::testing {
 
@@ -75,10 +74,11 @@ Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model, st
 Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph& source, const WeightStore& weights,
                                                          std::span<const Tensor> inputs,
                                                          std::span<const Target> targets,
-                                                         cardinal_executor executor) {
+                                                         cardinal_executor executor,
+                                                         const PlanOptions& options) {
   Result<Graph> graph = run_pipeline(source);
   if (!graph) return graph.take_error();
-  Result<std::vector<Plan>> plans = make_plans(*graph, targets);
+  Result<std::vector<Plan>> plans = make_plans(*graph, targets, options);
   if (!plans) return plans.take_error();
   NetworkImage image{"test_network", "", pack_weights(*graph, *plans, weights)};
   Result<std::string> object = emit_code(*graph, *plans, image, CodeKind::object);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ir/interpreter.h"
-#include "passes/target.h"
+#include "passes/planner.h"
 
 namespace cardinal::testing {
 
@@ -33,7 +33,8 @@ Result<std::vector<Tensor>> compile_and_run(const Graph&, const WeightStore&, st
 Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph&, const WeightStore&,
                                                          std::span<const Tensor> inputs,
                                                          std::span<const Target>,
-                                                         cardinal_executor executor = {});
+                                                         cardinal_executor executor = {},
+                                                         const PlanOptions& options = {});
 bool same_bits(const std::vector<Tensor>&, const std::vector<Tensor>&);
 
 // The largest |a - b| over an output's elements relative to that output's largest |a|; infinity if the shapes
