@@ -23,6 +23,9 @@ constexpr double kDramBytesPerMicrosecond = 20e3;
 constexpr double kTileCycles = 40;
 // How much of the cheaper of two overlapping costs shows nevertheless. An estimate.
 constexpr double kExposed = 0.1;
+// How much of the time to read them shows of the many weights of fast matrix multiplication, besides.
+// Measured on Zen 3, on images of 7x7: weights from memory serve three tiles.
+constexpr double kWeightsExposed = 0.2;
 // Each further distinct tile function costs this share: instruction cache and code size. An estimate.
 constexpr double kVariantPenalty = 0.002;
 constexpr int64_t kWidestPanel = 8;
@@ -307,9 +310,13 @@ std::vector<ConvChoice> strassen_choices(const ConvProblem& p, const Target& t, 
     if (tiles.empty()) continue;
     ConvChoice& choice = choices.emplace_back(tiles[0]);
     choice.algorithm = algorithm;
+    // Seven loops follow each other: longer ones are slower (measured on Zen 3 and Zen 4).
+    if (!wanted.k_unroll) choice.k_unroll = std::min(choice.k_unroll, 4);
     choice.input_us = strassen_sums_microseconds(p.shape, t, level);
+    const double packed_bytes = static_cast<double>(strassen_weight_bytes(p.shape, level));
     choice.microseconds = choice.microseconds * std::pow(7, level) + choice.input_us +
-                          strassen_finish_microseconds(p, t, level);
+                          strassen_finish_microseconds(p, t, level) +
+                          kWeightsExposed * weight_microseconds(p, t, packed_bytes);
   }
   return choices;
 }

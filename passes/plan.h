@@ -180,11 +180,13 @@ struct StrassenSumsKernel {
 // in if anything, then the sums. weights[0] the products' kernels, weights[1] the scales, then the outer
 // scales if any, then the bias if any.
 // Weights: [block of oc / 2][product][ic / 2][16 output lanes], blocks strassen_block_floats apart.
-// Units: (panel * n + image) * tiles + tile.
+// Units: each image's tiles come in chunks of `chunk` tiles (the last may have fewer), within a chunk panel
+// by panel: what a chunk's tiles read of x and the sums stays in the L2 cache.
 struct StrassenKernel {
   int64_t second = 0;
   int pixels = 0, panel = 1, k_unroll = 4;
   std::vector<RowTile> tiles;
+  int64_t chunk = 1;
   bool accumulates = false, carries = false, outer_scale = false, has_bias = false;
   Epilogue epilogue;
 };

@@ -99,9 +99,9 @@ std::string key(const WinogradKernel& k) {
 std::string key(const StrassenSumsKernel& k) { return fmt::format("strassen sums {}", k.second); }
 
 std::string key(const StrassenKernel& k) {
-  return fmt::format("strassen {} {} {} {} tiles{} {} {} {} {} epilogue{}", k.second, k.pixels, k.panel,
-                     k.k_unroll, key(k.tiles), k.accumulates, k.carries, k.outer_scale, k.has_bias,
-                     key(k.epilogue));
+  return fmt::format("strassen {} {} {} {} chunk{} tiles{} {} {} {} {} epilogue{}", k.second, k.pixels,
+                     k.panel, k.k_unroll, k.chunk, key(k.tiles), k.accumulates, k.carries, k.outer_scale,
+                     k.has_bias, key(k.epilogue));
 }
 
 std::string key(const PoolKernel& k) {
