@@ -22,7 +22,7 @@ struct PlanOptions {
   std::map<std::string, StepOverride> overrides;  // by step name
   bool winograd = true;  // whether Winograd convolutions may be chosen without being asked for by name
   // Levels of fast matrix multiplication that may be chosen without being asked for by name: 0, 1 or 2.
-  int fast_matmul = 0;
+  int fast_matmul = 2;
   // How many times as large as a direct convolution's the packed kernel of an algorithm may be that is not
   // asked for by name: 1.75 for one level of fast matrix multiplication, 3.06 for two, 1.78 for Winograd's
   // F(2x2), 4 for F(4x4).

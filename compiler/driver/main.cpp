@@ -74,7 +74,7 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
                   "off, one or two: levels of fast matrix multiplication (Strassen-Winograd) by which 1x1 "
                   "convolutions may be computed, faster and less exact, with larger weights")
       ->transform(CLI::CheckedTransformer(std::map<std::string, int>{{"off", 0}, {"one", 1}, {"two", 2}}))
-      ->default_str("off");
+      ->default_str("two");
   sub->add_option("--max-weight-growth", args.max_weight_growth,
                   "how many times larger an algorithm may make a layer's weights: one level of fast matrix "
                   "multiplication needs 1.75, two 3.06, Winograd's algorithm up to 4")

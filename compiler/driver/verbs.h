@@ -21,7 +21,7 @@ struct TargetArgs {
   std::string target = "native";
   std::string plan;                        // file of overrides, or ""
   bool winograd = true, same_bits = true;  // see PlanOptions, as the rest
-  int fast_matmul = 0;                     // levels
+  int fast_matmul = 2;                     // levels
   double max_weight_growth = std::numeric_limits<double>::infinity();
 };
 

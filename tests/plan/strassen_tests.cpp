@@ -252,3 +252,24 @@ TEST_CASE("channels of very different scales are no less exact") {
     CHECK(spread.channel < 2 * even.channel);
   }
 }
+
+TEST_CASE("levels of fast matrix multiplication are chosen within what weights may grow by") {
+  NetworkBuilder net("one");
+  net.output(net.conv(net.input({1, 512, 14, 14}), Conv{1024, {1, 1}}, "conv"));
+  const auto chosen = [&](const PlanOptions& options) {
+    const Plan plan = plan_of(net.graph, avx512_target(), options);
+    for (const Step& step : plan.steps)
+      if (!step.candidates.empty()) return step.candidates[0];
+    FAIL("no candidates");
+    return Candidate{};
+  };
+  const Candidate two = chosen({}), one = chosen({.fast_matmul = 1}), off = chosen({.fast_matmul = 0});
+  CHECK(two.text.find("strassen_2 ") == 0);
+  CHECK(one.text.find("strassen_1 ") == 0);
+  CHECK(off.text.find("direct ") == 0);
+  CHECK(static_cast<double>(one.weight_bytes) == Approx(1.75 * 512 * 1024 * 4).epsilon(0.01));
+  CHECK(static_cast<double>(two.weight_bytes) == Approx(49.0 / 16 * 512 * 1024 * 4).epsilon(0.01));
+  CHECK(off.weight_bytes == 512 * 1024 * 4);
+  CHECK(chosen({.max_weight_growth = 2}).text == one.text);
+  CHECK(chosen({.max_weight_growth = 1}).text == off.text);
+}
