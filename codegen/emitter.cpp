@@ -236,11 +236,11 @@ void Emitter::store_block(const View& view, llvm::Value* value, llvm::Value* add
     store_scalar(builder.CreateExtractElement(value, lane), element(address, lane * view.stride_c));
 }
 
-void Emitter::prefetch(llvm::Value* address) {
-  constexpr uint32_t kRead = 0, kIntoL2 = 2, kData = 1;
-  builder.CreateIntrinsic(
-      llvm::Intrinsic::prefetch, {ptr},
-      {address, builder.getInt32(kRead), builder.getInt32(kIntoL2), builder.getInt32(kData)});
+void Emitter::prefetch(llvm::Value* address, Cache into) {
+  constexpr uint32_t kRead = 0, kData = 1;
+  builder.CreateIntrinsic(llvm::Intrinsic::prefetch, {ptr},
+                          {address, builder.getInt32(kRead), builder.getInt32(static_cast<uint32_t>(into)),
+                           builder.getInt32(kData)});
 }
 
 // ---- arithmetic

@@ -132,7 +132,11 @@ int64_t lanes_chunk(const ConvShape& s, const Target& t, int64_t pixels) {
 // feeds an output for each tap of the chunk.
 double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups) {
   const ConvShape& s = p.shape;
-  const int64_t width = s.ic / s.groups, v = vectors_per_block(t);
+  const int64_t width = s.ic / s.groups;
+  // Wide groups are computed in 8 lanes on every target, two such FMAs and loads a cycle.
+  const bool wide = width > 8;
+  const int64_t v = wide ? 2 : vectors_per_block(t);
+  const double fma_rate = wide ? 2 : t.fma_per_cycle, load_rate = wide ? 2 : t.loads_per_cycle;
   const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4;
   // Zen 4: an in-lane permute is free at one an FMA, one across lanes at one per two.
   const double permutes = across ? 2 : in_lane ? 1 : 0;
@@ -143,16 +147,16 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
     const int64_t chunk = lanes_chunk(s, t, g.pixels), chunks = ceil_div(s.kw, chunk);
     const int64_t span = (g.pixels - 1) * s.stride_w + (chunk - 1) * s.dilation_w + 1;
     const int64_t columns = chunks * std::min(g.pixels * chunk, span);
-    const double step = std::max({static_cast<double>(fmas) / t.fma_per_cycle,
-                                  static_cast<double>(columns + s.kw) / t.loads_per_cycle,
-                                  static_cast<double>(columns) * permutes,
-                                  static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
+    const double step =
+        std::max({static_cast<double>(fmas) / fma_rate, static_cast<double>(columns + s.kw) / load_rate,
+                  static_cast<double>(columns) * permutes,
+                  static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
     // In-lane permutations are constants: the loop over k is unrolled.
     const int64_t instructions = (in_lane ? width : 1) * (fmas + s.kw + columns * (in_lane ? 2 : 1));
     const double spills = instructions > kSpillingInstructions ? kSpillPenalty : 1;
     const double taps = average_valid_rows(s) * static_cast<double>(width) * spills;
-    row +=
-        static_cast<double>(g.count * v) * (step * taps + tile_overhead(p, t, static_cast<double>(g.pixels)));
+    row += static_cast<double>(g.count) *
+           (static_cast<double>(v) * step * taps + tile_overhead(p, t, static_cast<double>(g.pixels * v)));
   }
   return row * static_cast<double>(row_count(s) * s.n * ceil_div(s.oc, kChannelBlock));
 }
@@ -209,8 +213,8 @@ double winograd_side_microseconds(const ConvProblem& p, const Target& t, Winogra
 
 bool lanes_possible(const ConvShape& s) {
   const int64_t width = s.ic / s.groups;
-  return s.ic == s.oc && (width == 1 || width == 2 || width == 4 || width == 8) &&
-         (s.groups > 1 || s.ic == 1);
+  const bool vectors_hold_groups = width == 1 || width == 2 || width == 4 || width == 8;
+  return s.ic == s.oc && (vectors_hold_groups || width % 16 == 8) && (s.groups > 1 || s.ic == 1);
 }
 
 int64_t conv_registers(const Target& t, ConvAlgorithm algorithm, int64_t pixels, int64_t panel) {
@@ -287,8 +291,8 @@ std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOver
   const bool lanes = wanted.algorithm == ConvAlgorithm::lanes;
   if (lanes && !lanes_possible(s))
     return fmt::format(
-        "algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; here {} of {} in and {} "
-        "out",
+        "algorithm=lanes needs groups of 1, 2, 4 or an odd multiple of 8 channels, as many out as in; "
+        "here {} of {} in and {} out",
         s.groups, s.ic / s.groups, s.oc / s.groups);
   const int64_t panel = wanted.panel.value_or(1);
   if (lanes && panel != 1) return fmt::format("algorithm=lanes has panel=1, not {}", panel);

@@ -149,7 +149,7 @@ std::vector<Candidate> candidates(const ConvShape& shape, const std::vector<Conv
   return list;
 }
 
-ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
+ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const Target& target) {
   ConvKernel kernel;
   kernel.shape = shape;
   kernel.algorithm = choice.algorithm;
@@ -162,6 +162,9 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
     InputWindows windows = input_windows(shape, choice.panel);
     kernel.reduce_blocks = windows.reduce_blocks;
     kernel.first_block = std::move(windows.first_block);
+    const Passes passes = choose_passes(kernel, target);
+    kernel.pass_tiles = passes.tiles;
+    kernel.pass_blocks = passes.blocks;
   }
   return kernel;
 }

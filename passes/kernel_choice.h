@@ -24,7 +24,7 @@ Result<KernelChoices> choose_kernels(const Graph&, const std::vector<bool>& live
 std::vector<Candidate> candidates(const ConvShape&, const std::vector<ConvChoice>&);
 
 // A choice as the plan has it, without bias and epilogue.
-ConvKernel conv_kernel(const ConvShape&, const ConvChoice&);
+ConvKernel conv_kernel(const ConvShape&, const ConvChoice&, const Target&);
 int64_t conv_units(const ConvKernel&);
 
 }  // namespace cardinal

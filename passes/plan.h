@@ -86,11 +86,20 @@ struct ConvShape {
 //   apart (tiling.h). Unless groups straddle blocks, weights do not depend on the tile.
 //
 //   Units: ((p * n + image) * rows + row) * tiles_per_row + tile. Each is one register tile over the whole
-//   reduction.
+//   reduction. A kernel without groups may work in passes, for the caches' sake:
+//   - With pass_tiles > 0 units are taken in strips of that many tiles, all panels of a strip before the next
+//     strip: its part of x stays in L2. The unit of tile t (as counted above within a panel) is
+//     strip * panels * pass_tiles + p * (tiles of the strip) + t % pass_tiles, strip = t / pass_tiles.
+//   - With pass_blocks > 0 a range of units is gone through once for every pass_blocks input blocks, within
+//   each
+//     strip: so many weights of a panel stay in L1 from tile to tile. Partial sums wait in the output, which
+//     therefore may not lie over an operand.
+//   Neither changes the order of a sum.
 //
-// lanes: groups of width w = ic / groups = oc / groups in {1, 2, 4, 8}, several groups in one vector; w = 1
-//   is depthwise. Lane l of an output block takes input lane (l / w) * w + k of the same block, for k in
-//   [0, w). x has vector channels.
+// lanes: groups of width w = ic / groups = oc / groups, 1 (depthwise), 2, 4, 8 or an odd multiple of 8:
+// several in
+//   a vector, or a vector of 8 lanes for a part of one. Output channel c takes input channels c / w * w + k,
+//   for k in [0, w). x has vector channels.
 //
 //   Weights: [block][kh][k][kw][16]. Tile: `pixels` x 1 block. Units as for direct with p = block.
 //
@@ -120,7 +129,8 @@ struct ConvKernel {
   // differ by one, the wider tiles first.
   std::vector<RowTile> tiles;
   int64_t reduce_blocks = 0;
-  std::vector<int64_t> first_block;  // per panel; empty if all 0
+  std::vector<int64_t> first_block;         // per panel; empty if all 0
+  int64_t pass_tiles = 0, pass_blocks = 0;  // 0: all
   bool has_bias = false;
   Epilogue epilogue;
   // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.

@@ -102,6 +102,9 @@ std::string describe_conv(const ConvKernel& k) {
   if (s.groups != 1) text += fmt::format(" groups {}", s.groups);
   text += fmt::format("; {} tiles {}", k.collapsed ? "image" : "row", describe_tiles(k.tiles));
   if (k.algorithm == ConvAlgorithm::direct) text += fmt::format(", unroll {}", k.k_unroll);
+  if (k.pass_tiles) text += fmt::format(", strips of {} tiles", k.pass_tiles);
+  if (k.pass_blocks)
+    text += fmt::format(", {} of {} input blocks a pass", k.pass_blocks, ceil_div(s.ic, kChannelBlock));
   if (!k.first_block.empty())
     text += fmt::format(", reduces {} of {} input blocks", k.reduce_blocks, ceil_div(s.ic, kChannelBlock));
   const std::string epilogue = describe_epilogue(k.has_bias, k.epilogue);

@@ -239,7 +239,7 @@ class Planner {
 
   void lower_band(NodeId id, const ConvChoice& choice, const Band& band) {
     const Node& n = node(id);
-    ConvKernel kernel = conv_kernel(band.shape, choice);
+    ConvKernel kernel = conv_kernel(band.shape, choice, target_);
     kernel.has_bias = has_bias(n);
     kernel.epilogue = *epilogue_of(n.op);
     const bool direct = kernel.algorithm == ConvAlgorithm::direct;
@@ -307,7 +307,7 @@ class Planner {
   void multiply(const WinogradSteps& w) {
     ConvChoice choice = w.choice;
     choice.algorithm = ConvAlgorithm::direct;
-    const ConvKernel kernel = conv_kernel(winograd_product_shape(w.band.shape, w.outputs), choice);
+    const ConvKernel kernel = conv_kernel(winograd_product_shape(w.band.shape, w.outputs), choice, target_);
     DraftStep draft = new_step(w.id, kernel);
     read(draft, w.tiles);
     write_intermediate(draft, w.products, ".winograd_products");

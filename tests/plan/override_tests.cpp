@@ -100,7 +100,8 @@ TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
   CHECK(plan_error("grouped algorithm=winograd_f2 panel=2") ==
         "plan.txt:1:1: grouped: panel=2 does not divide the 3 blocks of 16 output channels of a group");
   CHECK(plan_error("grouped algorithm=lanes") ==
-        "plan.txt:1:1: grouped: algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; "
+        "plan.txt:1:1: grouped: algorithm=lanes needs groups of 1, 2, 4 or an odd multiple of 8 channels, as "
+        "many out as in; "
         "here 2 "
         "of 48 in and 48 out");
 }

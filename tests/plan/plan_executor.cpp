@@ -117,14 +117,13 @@ class Executor {
   }
   double lanes(const Step& step, const ConvKernel& k, int64_t n, int64_t oc, int64_t y, int64_t x) {
     const ConvShape& s = k.shape;
-    const int64_t width = s.ic / s.groups, lane = oc % 16;
+    const int64_t width = s.ic / s.groups, lane = oc % 16, first = oc / width * width;
     double sum = 0;
     for (int64_t ky = 0; ky < s.kh; ++ky)
       for (int64_t i = 0; i < width; ++i)
         for (int64_t kx = 0; kx < s.kw; ++kx)
           sum += weight(step.weights[0], (((oc / 16 * s.kh + ky) * width + i) * s.kw + kx) * 16 + lane) *
-                 tap(step, s, n, oc - lane + lane / width * width + i,
-                     y * s.stride_h + ky * s.dilation_h - s.pad_top,
+                 tap(step, s, n, first + i, y * s.stride_h + ky * s.dilation_h - s.pad_top,
                      x * s.stride_w + kx * s.dilation_w - s.pad_left);
     return sum;
   }
