@@ -59,7 +59,7 @@ cardinal_model ModelDescription::describe(const Plan& plan) {
   for (const Step& step : plan.steps) {
     const auto flops = static_cast<uint64_t>(std::llround(step.flops));
     steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, flops,
-                     static_cast<uint64_t>(step.bytes)});
+                     static_cast<uint64_t>(step.bytes), nullptr});
     model.flops += flops;
   }
   model.abi_version = CARDINAL_ABI_VERSION;

@@ -57,7 +57,7 @@ class TableBuilder {
   }
 
   llvm::Constant* step(const cardinal_step& s, llvm::Function* task) {
-    return structure({text(s.name), text(s.kernel), task, u64(s.units), u64(s.flops), u64(s.bytes)},
+    return structure({text(s.name), text(s.kernel), task, u64(s.units), u64(s.flops), u64(s.bytes), null()},
                      sizeof(cardinal_step));
   }
 
@@ -128,6 +128,7 @@ llvm::Constant* model_table(TableBuilder& t, const cardinal_model& m, const Vari
                       distance(code.first, code.end),
                       t.u64(m.weights_read),
                       better,
+                      t.null(),
                       code.run},
                      sizeof(cardinal_model));
 }

@@ -145,6 +145,10 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Expected<Session> Session::create(const Model& model, cardinal_executor executor) {
+  if (model.raw().gpu) {
+    return Error("network '" + std::string(model.name()) + "' was compiled for an NVIDIA GPU (" +
+                 std::string(model.target()) + "); a Session runs networks on a CPU");
+  }
   auto workspace = runtime::Arena::allocate(model.workspace_bytes(),
                                             "the workspace of network '" + std::string(model.name()) + "'");
   if (!workspace) return workspace.error();

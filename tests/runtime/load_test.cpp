@@ -178,7 +178,7 @@ TEST_CASE("ELF files with a trailer of their own are refused after the dynamic l
 
 TEST_CASE("a trailer that disagrees with the file or the runtime is refused") {
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = CARDINAL_ABI_VERSION + 1; }),
-             Contains("version 4") && Contains("has version 3") && Contains("update the runtime"));
+             Contains("version 5") && Contains("has version 4") && Contains("update the runtime"));
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = 0; }),
              Contains("recompile the network with the"));
   CHECK_THAT(failure_with_trailer([](auto& t) { ++t.file_bytes; }), Contains("but was written with"));
@@ -288,8 +288,61 @@ TEST_CASE("a malformed table is refused") {
   refuses([](auto&, auto& t, auto&) { t.dtype = CARDINAL_BF16; }, "has 96 bytes, its shape needs 48");
   refuses([](auto&, auto&, auto& s) { s.task = nullptr; }, "step 1 is incomplete");
   refuses([](auto&, auto&, auto& s) { s.units = -1; }, "step 1 is incomplete");
+  static constexpr cardinal_gpu_launch launch = {"kernel", {1, 1, 1}, {1, 1, 1}, 0, 0, nullptr};
+  refuses([](auto&, auto&, auto& s) { s.launch = &launch; }, "step 1 is incomplete");
   refuses([](auto& m, auto&, auto&) { m.required_features = 1u << 20; },
           "an instruction set that this runtime does not know (bit 20)");
+}
+
+TEST_CASE("malformed tables for a GPU are refused with a reason") {
+  static constexpr char ptx[] = ".version 7.0";
+  struct Parts {
+    cardinal_model model = fake_cardinal_model;
+    cardinal_gpu_pointer pointers[3] = {
+        {CARDINAL_GPU_OUTPUT, 0, 92}, {CARDINAL_GPU_WEIGHTS, 0, 0}, {CARDINAL_GPU_WORKSPACE, 0, 95}};
+    cardinal_gpu_launch launch = {"kernel", {4, 1, 1}, {32, 4, 1}, 0, 3, pointers};
+    cardinal_step step = {"layer", "kernel", nullptr, 4, 0, 0, &launch};
+    cardinal_gpu_code code = {CARDINAL_GPU_PTX, 80, 0, 0, sizeof ptx, ptx};
+    cardinal_gpu gpu = {1, &code};
+  };
+  const auto reason = [](auto edit) {
+    Parts p;
+    p.model.run = nullptr;
+    p.model.gpu = &p.gpu;
+    p.model.steps = &p.step;
+    p.model.step_count = 1;
+    edit(p);
+    const auto loaded = Model::from(p.model);
+    return loaded.ok() ? std::string("none") : loaded.error().message();
+  };
+  CHECK(reason([](Parts&) {}) == "none");
+  CHECK_THAT(reason([](Parts& p) { p.model.run = fake_run; }), Contains("has functions for a CPU"));
+  CHECK_THAT(reason([](Parts& p) { p.gpu.code_count = 0; }), Contains("0 pieces of GPU code"));
+  CHECK_THAT(reason([](Parts& p) { p.gpu.codes = nullptr; }), Contains("1 pieces of GPU code"));
+  CHECK_THAT(reason([](Parts& p) { p.code.kind = 2; }), Contains("GPU code 0 is damaged"));
+  CHECK_THAT(reason([](Parts& p) { p.code.data = nullptr; }), Contains("GPU code 0 is damaged"));
+  CHECK_THAT(reason([](Parts& p) { p.code.bytes = 3; }), Contains("GPU code 0 is damaged"));
+  for (auto edit : std::initializer_list<void (*)(Parts&)>{
+           [](Parts& p) { p.step.launch = nullptr; }, [](Parts& p) { p.launch.kernel = nullptr; },
+           [](Parts& p) { p.launch.grid[0] = 0; }, [](Parts& p) { p.launch.grid[1] = 65536; },
+           [](Parts& p) { p.launch.block[0] = 512; }, [](Parts& p) { p.launch.pointers = nullptr; },
+           [](Parts& p) { p.pointers[0].offset = 96; }, [](Parts& p) { p.pointers[0].index = 1; },
+           [](Parts& p) { p.pointers[0].index = -1; }, [](Parts& p) { p.pointers[0].space = 4; },
+           [](Parts& p) { p.pointers[1].offset = 1 << 20; }, [](Parts& p) { p.pointers[2].offset = 96; }})
+    CHECK_THAT(reason(edit), Contains("step 0 is incomplete"));
+}
+
+TEST_CASE("a session refuses a network for a GPU") {
+  static constexpr char ptx[] = "";
+  static constexpr cardinal_gpu_code code = {CARDINAL_GPU_PTX, 80, 0, 0, sizeof ptx, ptx};
+  static constexpr cardinal_gpu gpu = {1, &code};
+  cardinal_model model = fake_cardinal_model;
+  model.run = nullptr;
+  model.gpu = &gpu;
+  model.step_count = 0;
+  const auto session = cardinal::Session::create(Model::from(model).value());
+  REQUIRE_FALSE(session.ok());
+  CHECK_THAT(session.error().message(), Contains("was compiled for an NVIDIA GPU"));
 }
 
 TEST_CASE("of several variants the best for this CPU is run, or the one asked for") {
