@@ -136,7 +136,7 @@ class KernelRewriter {
     instruction.print(out, slots_);
     out << ", in block ";
     instruction.getParent()->printAsOperand(out, false, slots_);
-    return "at" + text;  // the printer indents by two
+    return "at " + text.substr(text.find_first_not_of(' '));  // the printer indents
   }
 
   Site* make_site(const llvm::Instruction& instruction) {
