@@ -28,8 +28,9 @@ GpuKernel begin_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
   function->setCallingConv(llvm::CallingConv::PTX_Kernel);
   function->setDoesNotThrow();
   function->addFnAttr("nvvm.reqntid", fmt::format("{},1,1", step.launch.threads));
-  // Without a number ptxas 13.0 spills single registers where it has hundreds left.
-  function->addFnAttr("nvvm.minctasm", "1");
+  // Small thread blocks get 128 registers a thread, so that four fit a multiprocessor; the others take what
+  // they need. Without a number ptxas 13.0 spills single registers where it has hundreds left.
+  function->addFnAttr("nvvm.minctasm", step.launch.threads <= 128 ? "4" : "1");
   e.builder.SetInsertPoint(llvm::BasicBlock::Create(e.module.getContext(), "entry", function));
   GpuKernel kernel{step, function->getArg(0)};
   unsigned next = 1;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # assemble.sh CARDINAL PTXAS NETWORKS_DIR [NETWORK...]: compiles networks (all, if none is named) for three GPUs, assembles
-# their kernels, and fails if one spills registers or uses more than 168, with which 384 threads still fit a
+# their kernels, and fails if one spills registers or uses more than 168, with which 384 threads fit a
 # multiprocessor.
 set -u
 cardinal=$1 ptxas=$2 directory=$3
