@@ -1,9 +1,9 @@
-// Runs CUDA kernels on the CPU, from the LLVM IR that would go to the NVPTX back end, and looks for what a GPU
-// would let pass today and not tomorrow: data races, reads of copies that have not arrived, accesses out of
-// bounds.
+// Runs CUDA kernels on the CPU, from the LLVM IR that would go to the NVPTX back end, and looks for what a
+// GPU would let pass today and not tomorrow: data races, reads of copies that have not arrived, accesses out
+// of bounds.
 //
-// Every thread of a CTA is a fiber. Threads meet at the operations that a warp or a CTA does together, so that
-// one schedule among many is run; which one is the caller's choice. The model is stricter than hardware:
+// Every thread of a CTA is a fiber. Threads meet at the operations that a warp or a CTA does together, so
+// that one schedule among many is run; which one is the caller's choice. The model is stricter than hardware:
 //   - a copy by cp.async writes NaN when it is issued and its data only when it is waited for;
 //   - shared memory is filled with 0xff (NaN in every format) before each CTA;
 //   - two threads that touch the same shared memory, one of them writing, must have a barrier between them
@@ -63,6 +63,7 @@ class Module {
   // emulated and on inline assembly.
   static Result<Module> load(std::string_view llvm_ir);
   std::vector<std::string> kernels() const;
+  size_t parameter_count(const std::string& kernel) const;  // 0 if there is no such kernel
   // Runs all CTAs one after another. The error names the CTA, the thread and the instruction.
   Status run(const Launch&) const;
 
