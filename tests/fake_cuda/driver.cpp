@@ -1,7 +1,10 @@
 // The functions that libcuda.so.1 exports, as far as the runtime uses them (CUDA Driver API reference).
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
-#include <thread>
+#include <fstream>
+#include <iostream>
+#include <sstream>
 
 #include "tests/fake_cuda/state.h"
 
@@ -51,6 +54,17 @@ Result queue(void* stream, std::function<Result()> work) {
   if (!on) return kInvalidHandle;
   on->work.push_back(std::move(work));
   return kSuccess;
+}
+
+// For programs that the test only starts: the file FAKE_CUDA_KERNELS has the LLVM IR of whatever is loaded.
+void register_kernels_of_environment(const char* image) {
+  const char* path = std::getenv("FAKE_CUDA_KERNELS");
+  if (!path) return;
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (const std::string problem = register_code(image, text.str()); !problem.empty())
+    std::cerr << path << ": " << problem << "\n";
 }
 
 struct NodeParameters {  // CUDA_KERNEL_NODE_PARAMS_v1
@@ -217,6 +231,7 @@ int cuCtxSynchronize() {
 
 int cuModuleLoadDataEx(void** module, const void* image, unsigned options, int* names, void** values) {
   FAKE_ENTER_CONTEXT("cuModuleLoadDataEx");
+  register_kernels_of_environment(static_cast<const char*>(image));
   const auto found = state().registered.find(static_cast<const char*>(image));
   if (found == state().registered.end()) {
     for (unsigned i = 0; i < options; ++i)
