@@ -177,7 +177,8 @@ Expected<std::vector<double>> Session::time_steps(int repeats) {
     if (Expected<void> staged = state_->stage(1); !staged) return staged;
     runtime::Bound buffers;
     for (Memory& memory : state_->staged_inputs) {
-      if (Expected<void> filled = memory.fill(0, state_->stream.handle()); !filled) return filled;
+      // Not zeros, which a GPU multiplies faster than other numbers: 0.0115 in f32, 1.06 in f16.
+      if (Expected<void> filled = memory.fill(0x3c, state_->stream.handle()); !filled) return filled;
       buffers.inputs.push_back(memory.data());
     }
     for (const Memory& memory : state_->staged_outputs) buffers.outputs.push_back(memory.data());

@@ -10,7 +10,8 @@
 //     (__syncwarp is enough within a warp; mma and ldmatrix order nothing);
 //   - .aligned operations need all threads of the warp at the same instruction;
 //   - all copies must have been waited for when a thread ends.
-// Not modelled: weak ordering of global memory, bank conflicts, registers, several CTAs at once.
+// Not modelled: weak ordering of global memory, bank conflicts, registers, several CTAs at once; not looked
+// for: races in global memory and those where a single byte is written.
 //
 // References: PTX ISA 8.x (warp-level matrix fragments, cp.async, barrier), CUDA C++ programming guide.
 #pragma once

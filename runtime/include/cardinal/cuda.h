@@ -160,7 +160,7 @@ class Session {
   static Expected<Session> create(const Model& model);
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
-  ~Session();  // waits for the session's runs
+  ~Session();  // waits until the device is idle
 
   const Model& model() const;
 

@@ -79,6 +79,19 @@ class Measure(unittest.TestCase):
         self.assertEqual(measure.relative_error(torch.tensor([3.0]), one), math.inf)
 
 
+class Bundle(unittest.TestCase):
+    def test_weights_are_unpacked_beside_the_shared_object(self):
+        import run
+
+        with tempfile.TemporaryDirectory() as scratch:
+            folder, unpacked = pathlib.Path(scratch) / "packed", pathlib.Path(scratch) / "unpacked"
+            folder.mkdir()
+            (folder / "network.so").write_bytes(b"code")
+            (folder / "network.weights.xz").write_bytes(lzma.compress(b"weights"))
+            self.assertEqual(run.unpack(folder, unpacked).read_bytes(), b"code")
+            self.assertEqual((unpacked / "network.weights").read_bytes(), b"weights")
+
+
 class Commands(unittest.TestCase):
     def run_script(self, *arguments):
         command = [sys.executable, str(HERE / "run.py"), *arguments]
