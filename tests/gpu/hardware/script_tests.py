@@ -79,6 +79,22 @@ class Measure(unittest.TestCase):
         self.assertEqual(measure.relative_error(torch.tensor([3.0]), one), math.inf)
 
 
+class Baselines(unittest.TestCase):
+    def test_folded_batch_norms_change_nothing(self):
+        try:
+            import contest
+            import torch
+        except ImportError as error:
+            self.skipTest(str(error))
+        model = contest.reference_model("resnet50")
+        x = torch.from_numpy(seeded.images(1, seed=4, size=64))
+        with torch.no_grad():
+            expected = model(x)
+            folded = contest.fold_batch_norms(model)
+            self.assertFalse([m for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)])
+            self.assertLess(measure.relative_error(folded(x), expected), 1e-5)
+
+
 class Bundle(unittest.TestCase):
     def test_weights_are_unpacked_beside_the_shared_object(self):
         import run
