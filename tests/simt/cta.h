@@ -89,7 +89,7 @@ class Cta {
   void report_deadlock();
   std::string describe_waiting(uint32_t warp) const;
   bool check_global(uint32_t thread, const void* address, size_t bytes, bool write, const Site&);
-  [[noreturn]] void leave_thread();
+  void leave_thread();
   static void thread_main();
 
   struct Barrier {
