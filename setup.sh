@@ -13,6 +13,7 @@ packages=(
   libprotobuf-dev protobuf-compiler libonnx-dev       # ONNX models, by the official schema
   libhdf5-dev                                         # Keras's weight files
   clang-format-22                                     # the test of formatting
+  llvm-22-tools                                       # FileCheck, which the tests of GPU code read it with
   python3 python3-venv                                # .venv
 )
 

@@ -17,7 +17,7 @@ namespace cardinal {
 
 using Values = llvm::SmallVector<llvm::Value*, 32>;
 
-// A loop bound or an index: a constant or a value of type i64.
+// A loop bound or an index: a constant or a value of the emitter's index type.
 class Index {
  public:
   Index(int64_t constant) : constant_(constant) {}  // NOLINT: implicit by design
@@ -37,13 +37,15 @@ enum class Trips : uint8_t { any, at_least_one };
 
 class Emitter {
  public:
-  Emitter(llvm::Module& module, const Target& target);
+  // Indices are 64 bits wide, or 32 in GPU kernels whose tensors allow it.
+  Emitter(llvm::Module& module, const Target& target, unsigned index_bits = 64);
 
   llvm::Module& module;
   const Target& target;
   llvm::IRBuilder<> builder;
   llvm::Type* const f32;
   llvm::IntegerType* const i64;
+  llvm::IntegerType* const index;
   llvm::PointerType* const ptr;
   llvm::FixedVectorType* const block;  // <16 x float>
 
@@ -59,7 +61,7 @@ class Emitter {
   llvm::Function* outlined(llvm::StringRef name, llvm::ArrayRef<llvm::Type*> parameters,
                            llvm::function_ref<void(llvm::Function*)> body);
 
-  // ---- integers (i64, no overflow)
+  // ---- integers (of type `index`, no overflow)
   llvm::Value* integer(int64_t value);
   llvm::Value* value_of(Index index);
   llvm::Value* add(Index a, Index b);

@@ -19,6 +19,7 @@
 
 #include "codegen/codegen.h"
 #include "codegen/llvm_target.h"
+#include "codegen/nvptx/target.h"
 
 namespace cardinal {
 
@@ -170,6 +171,7 @@ std::string instruction_set(const Target& target) {
 
 Result<Target> resolve_target(const std::string& name) {
   if (name == "native") return native_target();
+  if (names_gpu(name)) return resolve_gpu_target(name);
   if (name.empty() || !subtarget("")->isCPUStringValid(name)) {
     const std::vector<std::string> similar = similar_cpus(name);
     const std::string hint = similar.empty()

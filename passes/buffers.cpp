@@ -60,6 +60,8 @@ class BufferAssignment {
   std::optional<int> overwritable(int i) const {
     const DraftStep& draft = steps_[at(i)];
     const bool conv = std::holds_alternative<ConvKernel>(draft.step.kernel) ||
+                      std::holds_alternative<GpuConvKernel>(draft.step.kernel) ||
+                      std::holds_alternative<SplitSumKernel>(draft.step.kernel) ||
                       std::holds_alternative<WinogradKernel>(draft.step.kernel);
     if (!conv && !std::holds_alternative<PointwiseKernel>(draft.step.kernel)) return std::nullopt;
     const BufferLife& out = lives_[at(draft.output_buffer)];
@@ -108,7 +110,7 @@ class BufferAssignment {
   void resolve(View& view, int buffer) const {
     view.space = placement_.buffers[at(buffer)].space;
     view.index = placement_.buffers[at(buffer)].index;
-    view.offset += offsets_[at(buffer)];
+    view.offset += offsets_[at(buffer)] * int64_t{sizeof(float)} / dtype_bytes(view.dtype);
   }
 
   std::vector<DraftStep> steps_;

@@ -127,6 +127,9 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
     const auto entry = options.overrides.find(name);
     const StepOverride wanted = entry == options.overrides.end() ? StepOverride{} : entry->second;
     unused.erase(name);
+    if (wanted.gpu_algorithm)
+      errors.error(wanted.where,
+                   fmt::format("{}: {} is an algorithm of GPUs", name, to_string(*wanted.gpu_algorithm)));
     const ConvProblem problem{shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)),
                               weights};
     chosen[index(id)] = choices(problem, target, wanted, options.winograd);

@@ -33,8 +33,14 @@ std::string apply_setting(std::string_view key, std::string_view value, StepOver
     for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2,
                                     ConvAlgorithm::winograd_f4})
       if (value == to_string(algorithm)) step.algorithm = algorithm;
-    if (step.algorithm) return {};
-    return fmt::format("unknown algorithm '{}'; use direct, lanes, winograd_f2 or winograd_f4", value);
+    using Gpu = GpuConvKernel::Algorithm;
+    for (Gpu algorithm : {Gpu::mma, Gpu::patch, Gpu::depthwise, Gpu::simt})
+      if (value == to_string(algorithm)) step.gpu_algorithm = algorithm;
+    if (step.algorithm || step.gpu_algorithm) return {};
+    return fmt::format(
+        "unknown algorithm '{}'; use direct, lanes, winograd_f2 or winograd_f4, or on a GPU mma, patch, "
+        "depthwise or simt",
+        value);
   }
   std::optional<int>* field = key == "pixels"     ? &step.pixels
                               : key == "panel"    ? &step.panel

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "ir/interpreter.h"
+#include "passes/gpu_packing.h"
 #include "passes/planner.h"
 #include "passes/tiling.h"
 #include "passes/winograd.h"
@@ -26,6 +27,7 @@ int64_t packed_floats(const Step& step, Packing packing) {
   const int64_t blocks = step.output.blocks();
   if (packing == Packing::channel_vector) return blocks * kChannelBlock;
   if (packing == Packing::taps) return round_up(std::get<ChannelConvKernel>(step.kernel).size, kChannelBlock);
+  if (packing == Packing::gpu_conv) return gpu_packed_floats(std::get<GpuConvKernel>(step.kernel));
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   const ConvShape& s = kernel.shape;
   if (packing != Packing::conv_lanes) return ceil_div(s.oc, kChannelBlock) * weight_block_floats(kernel);
@@ -84,6 +86,7 @@ void pack(const Step& step, Packing packing, const Tensor& constant, std::span<f
                    [](double x) { return static_cast<float>(x); });
     return;
   }
+  if (packing == Packing::gpu_conv) return pack_gpu_conv(std::get<GpuConvKernel>(step.kernel), constant, out);
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   switch (packing) {
     case Packing::conv_lanes:
@@ -104,6 +107,9 @@ using PackingKey = std::tuple<NodeId, Packing, int64_t, std::vector<int64_t>, in
 PackingKey packing_key(const Step& step, const PackedWeight& weight) {
   if (weight.packing == Packing::channel_vector || weight.packing == Packing::taps)
     return {weight.constant, weight.packing, weight.floats, {}, 1};
+  if (weight.packing == Packing::gpu_conv)
+    return {weight.constant, weight.packing, weight.floats,
+            gpu_packing_key(std::get<GpuConvKernel>(step.kernel)), 1};
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   std::vector<int64_t> first_block;
   for (int64_t block = 0; block < ceil_div(kernel.shape.oc, kChannelBlock); ++block)

@@ -17,7 +17,7 @@ namespace cardinal {
 
 enum class Space : uint8_t { input, output, workspace };
 
-// Where a tensor lives, as affine strides in elements (f32). Element (n, c, h, w) is at
+// Where a tensor lives, as affine strides in elements. Element (n, c, h, w) is at
 //   offset + n * stride_n + (c / 16) * stride_block + (c % 16) * stride_c + h * stride_h + w * stride_w
 // from the base of its space (the caller's buffer `index`, or the workspace). Rank-2 tensors have h = w = 1.
 struct View {
@@ -35,14 +35,24 @@ struct View {
   // part of a concat whose channels start within a block. Such a part, and any part before the last, is not
   // padded: its lanes belong to its neighbours.
   int64_t first_channel = 0;
+  DType dtype = DType::f32;                               // other types on a GPU only
   bool vector_channels() const { return stride_c == 1; }  // 16 channels of a pixel are one vector
   int64_t blocks() const { return ceil_div(shape.c(), kChannelBlock); }
   bool operator==(const View&) const = default;
 };
 View make_view(Space, int index, int64_t offset, const Shape&, Layout);  // the layout's dense strides
+// How values lie in the workspace: NCHW16c in f32; on a GPU NHWC, channels padded to whole blocks, in the
+// type that is computed in.
+struct Format {
+  Layout layout = Layout::nchw16c;
+  DType dtype = DType::f32;
+};
+View workspace_view(const Shape&, const Format&);
+int64_t workspace_floats(const Shape&, const Format&);
 // Rows [row, row + rows) of images [image, image + images); of all rows if they are one, repeated.
 View image_rows(const View&, int64_t image, int64_t row, int64_t images, int64_t rows);
 int64_t view_elements(const Shape&, Layout);  // buffer size in elements, pad lanes included
+int64_t floats_for(int64_t elements, DType);  // the room they take, in floats
 
 // ---- packed weights --------------------------------------------------------------------------------------
 
@@ -54,6 +64,7 @@ enum class Packing : uint8_t {
   winograd_f2,     // conv_panels of a 3x3 kernel transformed for tiles of 2x2 outputs; see winograd.h
   winograd_f4,     // the same for tiles of 4x4 outputs
   taps,            // the values as they are, zero up to a whole vector
+  gpu_conv,        // see GpuConvKernel
 };
 struct PackedWeight {
   NodeId constant{};  // the constant node it is made of
@@ -126,6 +137,49 @@ struct ConvKernel {
   // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.
   // x may have any strides. The epilogue's operands and the output have vector channels; an operand that is
   // broadcast over the image has h = w = 1 and stride_h = stride_w = 0.
+};
+
+// A convolution or linear layer on a GPU, whose image is as ConvKernel's.
+//
+// mma: a thread block computes `tile_m` pixels (of all images, row by row) x `tile_n` output channels of one
+//   group on tensor cores, the reduction (kh, kw, channels of the group, in this order) in steps of `tile_k`
+//   that pass through `stages` buffers in shared memory. Its warps share the tile as `warps_m` x `warps_n`.
+//   With `split_k` > 1 it computes one of as many parts of the reduction and writes its sums, in f32, to
+//   [split_k * n, oc, oh, ow]; a SplitSumKernel adds them up in a fixed order.
+//   Weights: [group][oc of the group][reduction, zero up to tile_k], in the type of x.
+//
+// patch: a thread block computes tile_h x tile_w pixels of an image x `tile_n` output channels on tensor
+//   cores. The input patch that they need is in shared memory, `patch_channels` channels a pixel, once for
+//   all taps. Eight output channels at a time reduce over the `window` input channels of their groups
+//   (grouped convolutions with groups of 4 to 64 channels; convolutions of images with up to 8 channels,
+//   whose x may have any view). Of 8 or 4 channels, 2 or 4 taps make a step of the tensor core's 16. Weights:
+//   [8 output channels][step][lane of a warp][4], as mma.sync wants them.
+//
+// depthwise: a thread computes 8 channels of `tile_w` pixels of a row. Weights: [kh][kw][channels], f32.
+//
+// simt: a thread computes 8 output channels of a pixel. Weights: [kh][kw][channels of a group][output
+//   channels up to whole blocks], f32.
+struct GpuConvKernel {
+  enum class Algorithm : uint8_t { simt, depthwise, patch, mma } algorithm = Algorithm::simt;
+  ConvShape shape;
+  DType dtype = DType::f16;  // of what is multiplied
+  int64_t tile_m = 0, tile_n = 0, tile_k = 0;
+  int warps_m = 1, warps_n = 1, stages = 1;
+  int64_t split_k = 1;
+  int64_t tile_h = 0, tile_w = 0, window = 0, patch_channels = 0;
+  bool has_bias = false;
+  Epilogue epilogue;
+  // Operands: as ConvKernel's, of any view unless the algorithm says otherwise.
+};
+
+std::string_view to_string(GpuConvKernel::Algorithm);
+
+// Adds up the parts of a split convolution and finishes it. inputs[0] is the parts, the rest the epilogue's
+// operands; weights[0] the bias if any.
+struct SplitSumKernel {
+  int64_t parts = 1;
+  bool has_bias = false;
+  Epilogue epilogue;
 };
 
 // One side of a Winograd convolution with tiles of `outputs` x `outputs` (winograd.h). Element e of the
@@ -235,9 +289,9 @@ struct ResponseNormKernel {
 };
 
 using Kernel =
-    std::variant<ConvKernel, WinogradKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                 ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel, LayerNormKernel, MomentsKernel,
-                 GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
+    std::variant<ConvKernel, GpuConvKernel, SplitSumKernel, WinogradKernel, PoolKernel, PointwiseKernel,
+                 ReorderKernel, GatherKernel, ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel,
+                 LayerNormKernel, MomentsKernel, GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 
@@ -253,6 +307,14 @@ struct Candidate {
   Rounding rounding;
 };
 
+// How a step's kernel runs on a GPU.
+struct GpuLaunch {
+  int64_t grid_x = 1, grid_y = 1, grid_z = 1;  // thread blocks
+  int64_t threads = 1;                         // of a thread block
+  int64_t shared_bytes = 0;
+  int64_t thread_blocks() const { return grid_x * grid_y * grid_z; }
+};
+
 struct Step {
   NodeId node{};     // whose value the step produces (in the graph the plan was made from)
   std::string name;  // its source name, for people
@@ -262,8 +324,9 @@ struct Step {
   std::vector<View> inputs;
   View output;
   std::vector<PackedWeight> weights;
-  int64_t units = 0;
-  double flops = 0;  // of direct convolution
+  int64_t units = 0;  // on a GPU its thread blocks
+  GpuLaunch launch;   // on a GPU
+  double flops = 0;   // of direct convolution
   int64_t bytes = 0;
   double predicted_us = 0;
   // The first is the one chosen, then the best first. Of Winograd's three steps the products have them, and

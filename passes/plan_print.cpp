@@ -19,6 +19,23 @@ std::string name_of(const ConvKernel& k) {
   return fmt::format("conv_lanes{}_{}", k.shape.ic / k.shape.groups, k.pixels);
 }
 
+std::string name_of(const GpuConvKernel& k) {
+  switch (k.algorithm) {
+    case GpuConvKernel::Algorithm::simt:
+      return "conv_simt";
+    case GpuConvKernel::Algorithm::depthwise:
+      return "conv_depthwise";
+    case GpuConvKernel::Algorithm::patch:
+      return fmt::format("conv_patch_{}x{}x{}", k.tile_h, k.tile_w, k.tile_n);
+    case GpuConvKernel::Algorithm::mma:
+      break;
+  }
+  return fmt::format("conv_mma_{}x{}x{}{}", k.tile_m, k.tile_n, k.tile_k,
+                     k.split_k > 1 ? fmt::format("_split{}", k.split_k) : "");
+}
+
+std::string name_of(const SplitSumKernel&) { return "split_sum"; }
+
 std::string name_of(const WinogradKernel& k) {
   return fmt::format("winograd_f{}_{}", k.outputs,
                      k.side == WinogradKernel::Side::input ? "input" : "output");
@@ -93,13 +110,23 @@ std::string describe_views(const Step& step) {
   return fmt::format("{} -> {}", text, describe(step.output));
 }
 
-std::string describe_conv(const ConvKernel& k) {
-  const ConvShape& s = k.shape;
+std::string describe_window(const ConvShape& s) {
   std::string text = fmt::format(" {}x{}", s.kh, s.kw);
   if (s.stride_h != 1 || s.stride_w != 1) text += fmt::format(" stride {}x{}", s.stride_h, s.stride_w);
   if (s.dilation_h != 1 || s.dilation_w != 1)
     text += fmt::format(" dilation {}x{}", s.dilation_h, s.dilation_w);
   if (s.groups != 1) text += fmt::format(" groups {}", s.groups);
+  return text;
+}
+
+std::string describe_conv(const GpuConvKernel& k) {
+  const std::string epilogue = describe_epilogue(k.has_bias, k.epilogue);
+  return describe_window(k.shape) + (epilogue.empty() ? "" : ";" + epilogue);
+}
+
+std::string describe_conv(const ConvKernel& k) {
+  const ConvShape& s = k.shape;
+  std::string text = describe_window(s);
   text += fmt::format("; {} tiles {}", k.collapsed ? "image" : "row", describe_tiles(k.tiles));
   if (k.algorithm == ConvAlgorithm::direct) text += fmt::format(", unroll {}", k.k_unroll);
   if (!k.first_block.empty())
@@ -111,6 +138,8 @@ std::string describe_conv(const ConvKernel& k) {
 std::string details(const Kernel& kernel) {
   return std::visit(
       Overloaded{[](const ConvKernel& k) { return describe_conv(k); },
+                 [](const GpuConvKernel& k) { return describe_conv(k); },
+                 [](const SplitSumKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
                  [](const WinogradKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
                  [](const PoolKernel& k) {
                    return k.tiles.empty()
@@ -134,8 +163,10 @@ std::string describe_candidates(const Step& step) {
   std::string text;
   for (size_t i = 0; i < step.candidates.size() && i < kShownCandidates; ++i) {
     const Candidate& c = step.candidates[i];
-    text += fmt::format("        {} {:<24} {:9.1f} us, error {:.0e}, at most {:.0e}\n", i == 0 ? '*' : ' ',
-                        c.text, c.microseconds, c.rounding.expected, c.rounding.bound);
+    text += fmt::format("        {} {:<24} {:9.1f} us", i == 0 ? '*' : ' ', c.text, c.microseconds);
+    if (c.rounding.bound > 0)
+      text += fmt::format(", error {:.0e}, at most {:.0e}", c.rounding.expected, c.rounding.bound);
+    text += '\n';
   }
   if (step.candidates.size() > kShownCandidates)
     text += fmt::format("          and {} more, up to {:.1f} us\n", step.candidates.size() - kShownCandidates,

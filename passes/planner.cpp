@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "passes/bands.h"
 #include "passes/buffers.h"
+#include "passes/gpu_conv_choice.h"
+#include "passes/gpu_launch.h"
 #include "passes/kernel_choice.h"
 #include "passes/packing.h"
 #include "passes/placement.h"
@@ -43,15 +46,23 @@ class Planner {
 
   Result<Plan> run() {
     if (Diagnostics errors = check_plannable(graph_, live_); errors.has_errors()) return errors;
-    Result<KernelChoices> chosen = choose_kernels(graph_, live_, target_, options_);
-    if (!chosen) return chosen.take_error();
-    choices_ = *std::move(chosen);
-    placement_ = place_values(graph_, [this](NodeId id, const View& view) { return can_write(id, view); });
+    if (target_.gpu) {
+      format_ = {Layout::nhwc, options_.precision};
+      check_gpu_overrides();
+    } else {
+      Result<KernelChoices> chosen = choose_kernels(graph_, live_, target_, options_);
+      if (!chosen) return chosen.take_error();
+      choices_ = *std::move(chosen);
+    }
+    placement_ =
+        place_values(graph_, [this](NodeId id, const View& view) { return can_write(id, view); }, format_);
     blocked_.resize(graph_.size());
     for (NodeId id : graph_.ids())
       if (live_[index(id)] && !graph_[id].is_constant) lower(id);
+    if (errors_.has_errors()) return errors_;
     Plan plan = assign_buffers(std::move(drafts_), std::move(placement_));
     plan.target = target_;
+    if (target_.gpu) set_gpu_launches(plan);
     lay_out_weights(std::span(&plan, 1));
     return plan;
   }
@@ -73,7 +84,7 @@ class Planner {
   void lower(NodeId id) {
     const Node& n = node(id);
     if (n.is<Input>()) return;
-    if (is_conv(n)) return lower_conv(id);
+    if (is_conv(n)) return target_.gpu ? lower_gpu_conv(id) : lower_conv(id);
     if (n.is<MaxPool>() || n.is<AvgPool>() || n.is<GlobalAvgPool>()) return lower_pool(id);
     if (n.is<Concat>()) return lower_concat(id);
     if (n.is<Flatten>() || n.is<Output>())
@@ -117,18 +128,21 @@ class Planner {
     drafts_.push_back(std::move(draft));
   }
 
-  static bool suits(const View& view, Access access) {
+  // Kernels of a GPU read any view.
+  bool suits(const View& view, Access access) const {
+    if (target_.gpu) return true;
     const bool whole = view.padded || view.shape.c() % kChannelBlock == 0;
     return access == Access::any || (view.vector_channels() && (access == Access::vector_channels || whole));
   }
 
   // Where `id` can be read with this access: its own place, or a copy in blocks, made when first asked for.
-  Location readable(NodeId id, Access access) {
-    if (suits(at(id).view, access)) return at(id);
+  Location readable(NodeId id, Access access) { return suits(at(id).view, access) ? at(id) : blocked(id); }
+
+  Location blocked(NodeId id) {
     Location& copy = blocked_[index(id)];
     if (copy.buffer < 0) {
       const Shape& shape = node(id).type.shape;
-      copy = new_value(make_view(Space::workspace, 0, 0, shape, Layout::nchw16c));
+      copy = new_value(workspace_view(shape, format_));
       reorder(at(id), copy, id, step_name(id) + ".blocked");
     }
     return copy;
@@ -136,7 +150,8 @@ class Planner {
 
   // Room in the workspace for a tensor that is no node's value.
   Location new_value(const View& view) {
-    placement_.buffers.push_back({Space::workspace, 0, view.shape.n() * view.stride_n});
+    placement_.buffers.push_back(
+        {Space::workspace, 0, floats_for(view.shape.n() * view.stride_n, view.dtype)});
     return {static_cast<int>(placement_.buffers.size()) - 1, view};
   }
 
@@ -265,6 +280,66 @@ class Planner {
     step.bytes = static_cast<int64_t>(static_cast<double>(step.bytes) * band.share);
     if (band.image == 0 && band.out_row == 0)
       step.candidates = candidates(shape_of_conv(graph_, step.node), choices_[index(step.node)]);
+  }
+
+  // ---- on a GPU
+
+  std::optional<GpuConvKernel::Algorithm> wanted_on_gpu(NodeId id) const {
+    const auto wanted = options_.overrides.find(step_name(id));
+    return wanted == options_.overrides.end() ? std::nullopt : wanted->second.gpu_algorithm;
+  }
+
+  // An override on a GPU names a convolution or linear layer and an algorithm for it.
+  void check_gpu_overrides() {
+    std::set<std::string> names;
+    for (NodeId id : graph_.ids())
+      if (live_[index(id)] && is_conv(node(id)) && !node(id).is_constant) names.insert(step_name(id));
+    for (const auto& [name, wanted] : options_.overrides) {
+      if (!names.contains(name))
+        errors_.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
+      else if (!wanted.gpu_algorithm)
+        errors_.error(
+            wanted.where,
+            fmt::format("{}: on a GPU only algorithm=mma, patch, depthwise or simt can be set", name));
+    }
+  }
+
+  void lower_gpu_conv(NodeId id) {
+    const Node& n = node(id);
+    const auto image = [&](View view) { return n.is<Linear>() ? as_image(view) : view; };
+    GpuConvProblem problem{shape_of_conv(graph_, id), image(at(n.operands[0]).view), format_.dtype,
+                           *epilogue_of(n.op), wanted_on_gpu(id)};
+    const std::vector<GpuConvChoice> choices = gpu_conv_choices(problem, *target_.gpu);
+    if (choices.empty()) {
+      const StepOverride& wanted = options_.overrides.at(step_name(id));
+      errors_.error(wanted.where, fmt::format("{}: the shape or the precision allows no {}", step_name(id),
+                                              to_string(*wanted.gpu_algorithm)));
+      return;
+    }
+    GpuConvKernel kernel = choices[0].kernel;
+    kernel.has_bias = has_bias(n);
+    const bool split = kernel.split_k > 1;
+    DraftStep draft = new_step(id, kernel);
+    read(draft, choices[0].copies_input ? blocked(n.operands[0]) : at(n.operands[0]));
+    draft.step.weights.push_back({n.operands[1], Packing::gpu_conv});
+    for (const GpuConvChoice& choice : choices) draft.step.candidates.push_back(choice.candidate);
+    if (split) {
+      const Location parts = new_value(split_view(kernel));
+      std::get<GpuConvKernel>(draft.step.kernel).has_bias = false;
+      std::get<GpuConvKernel>(draft.step.kernel).epilogue = {};
+      for (View& view : draft.step.inputs) view = image(view);
+      write_intermediate(draft, parts, ".parts");
+      finish_step(std::move(draft));
+      draft = new_step(id, SplitSumKernel{kernel.split_k, kernel.has_bias, kernel.epilogue});
+      draft.step.flops = 0;
+      read(draft, parts);
+    }
+    read_epilogue(draft, id, kernel.epilogue);
+    if (kernel.has_bias) draft.step.weights.push_back({n.operands[2], Packing::channel_vector});
+    for (size_t i = split ? 1 : 0; i < draft.step.inputs.size(); ++i)
+      draft.step.inputs[i] = image(draft.step.inputs[i]);
+    draft.step.output = image(draft.step.output);
+    finish_step(std::move(draft));
   }
 
   // ---- Winograd convolutions, band by band
@@ -504,6 +579,8 @@ class Planner {
   const PlanOptions& options_;
   std::vector<bool> live_;
   KernelChoices choices_;
+  Format format_;
+  Diagnostics errors_;
   Placement placement_;
   std::vector<Location> blocked_;  // by NodeId: copies of the caller's tensors in blocks
   std::vector<DraftStep> drafts_;

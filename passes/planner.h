@@ -13,6 +13,7 @@ namespace cardinal {
 // What an override file may set for a step; see read_overrides.
 struct StepOverride {
   std::optional<ConvAlgorithm> algorithm;
+  std::optional<GpuConvKernel::Algorithm> gpu_algorithm;
   std::optional<int> pixels, panel, k_unroll;
   SourceLocation where;
 };
@@ -23,6 +24,7 @@ struct PlanOptions {
   // Whether algorithms are chosen so that results are the same bits for every target and every batch size,
   // or for this target and this batch; see choose_kernels.
   bool same_bits = true;
+  DType precision = DType::f16;  // of values and weights on a GPU; sums are f32
 };
 
 // One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.

@@ -26,6 +26,8 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
       else
         emit_conv_lanes(e, step, kernel, arguments);
     }
+    void operator()(const GpuConvKernel&) const { llvm_unreachable("a kernel for a GPU"); }
+    void operator()(const SplitSumKernel&) const { llvm_unreachable("a kernel for a GPU"); }
     void operator()(const WinogradKernel& kernel) const { emit_winograd(e, step, kernel, arguments); }
     void operator()(const PoolKernel& kernel) const { emit_pool(e, step, kernel, arguments); }
     void operator()(const PointwiseKernel& kernel) const { emit_pointwise(e, step, kernel, arguments); }
@@ -85,6 +87,17 @@ std::string key(const ConvKernel& k) {
   return fmt::format("conv {} a{} c{} {} {} {} tiles{} reduce {} first {} bias {} epilogue{}", key(k.shape),
                      static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.panel, k.k_unroll, key(k.tiles),
                      k.reduce_blocks, fmt::join(k.first_block, ","), k.has_bias, key(k.epilogue));
+}
+
+std::string key(const GpuConvKernel& k) {
+  return fmt::format("gpu_conv {} a{} {} {} {} {} {} {} {} split {} tile {} {} {} {} bias {} epilogue{}",
+                     key(k.shape), static_cast<int>(k.algorithm), to_string(k.dtype), k.tile_m, k.tile_n,
+                     k.tile_k, k.warps_m, k.warps_n, k.stages, k.split_k, k.tile_h, k.tile_w, k.window,
+                     k.patch_channels, k.has_bias, key(k.epilogue));
+}
+
+std::string key(const SplitSumKernel& k) {
+  return fmt::format("split_sum {} bias {} epilogue{}", k.parts, k.has_bias, key(k.epilogue));
 }
 
 std::string key(const WinogradKernel& k) {

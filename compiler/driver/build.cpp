@@ -19,6 +19,8 @@ Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   PlanOptions options;
   options.winograd = args.winograd;
   options.same_bits = args.same_bits;
+  if (args.precision == "bf16") options.precision = DType::bf16;
+  if (args.precision == "fp32") options.precision = DType::f32;
   const std::string& path = args.plan;
   if (path.empty()) return options;
   Result<MappedFile> file = MappedFile::open(path);
@@ -51,6 +53,9 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   if (!targets) return targets.take_error();
   Result<PlanOptions> planning = plan_options(sources, options.target);
   if (!planning) return planning.take_error();
+  if (!options.target.precision.empty() && !targets->front().gpu)
+    return Diagnostics(
+        fmt::format("--precision is for GPUs; code for {} computes in fp32", targets->front().cpu));
 
   Progress progress("optimising and planning");
   auto wants = [&options](std::string_view stage) { return options.wants && options.wants(stage); };

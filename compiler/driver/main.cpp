@@ -59,9 +59,10 @@ void add_source_options(CLI::App* sub, SourceArgs& args) {
 }
 
 void add_target_options(CLI::App* sub, TargetArgs& args) {
-  sub->add_option("--target", args.target,
-                  "native, x86-64 (a variant for x86-64-v3 and one for x86-64-v4, chosen when the network is "
-                  "loaded), x86-64-v3, x86-64-v4 or an LLVM CPU name")
+  sub->add_option(
+         "--target", args.target,
+         "native, x86-64 (a variant for x86-64-v3 and one for x86-64-v4, chosen when the network is "
+         "loaded), x86-64-v3, x86-64-v4 or an LLVM CPU name; for an NVIDIA GPU sm_80, sm_90a and the like")
       ->capture_default_str();
   sub->add_option("--plan", args.plan, "file that overrides choices of the planner, a line for each step");
   sub->add_option("--winograd", args.winograd,
@@ -75,6 +76,10 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
          "may be chosen for this target and this batch")
       ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
       ->default_str("on");
+  sub->add_option(
+         "--precision", args.precision,
+         "fp16 (the default), bf16 or fp32: what a GPU's values and weights are stored in; sums are fp32")
+      ->check(CLI::IsMember({"fp16", "bf16", "fp32"}));
 }
 
 void add_model_options(CLI::App* sub, std::string& model, std::string& variant) {
@@ -102,6 +107,12 @@ void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
       ->check(CLI::IsMember(emit_names()));
   sub->add_option("--print-after", args.print_after, "print the IR after PASS (or source, plan, all)");
   sub->add_option("--dump-dir", args.dump_dir, "write the IR after every pass into this directory");
+  sub->add_option("--batch", args.batch,
+                  "how many images at once, for a network that takes one or leaves the batch open")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
+  sub->add_option("--ptxas", args.ptxas,
+                  "NVIDIA's assembler, which makes cubins of a GPU's PTX; by default the one on the path")
+      ->check(CLI::ExistingFile);
   sub->add_flag("--weights-file", args.weights_file,
                 "keep the weights in a file of their own beside the output");
 }

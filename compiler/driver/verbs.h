@@ -20,6 +20,7 @@ struct TargetArgs {
   std::string target = "native";
   std::string plan;                        // file of overrides, or ""
   bool winograd = true, same_bits = true;  // see PlanOptions
+  std::string precision;                   // of a GPU: fp16, bf16 or fp32; "": the target's
 };
 
 struct CompileArgs {
@@ -32,6 +33,8 @@ struct CompileArgs {
   std::string print_after;        // a pass, "source", "plan", "all" or ""
   std::string dump_dir;
   bool weights_file = false;  // keep the weights beside the shared object
+  int64_t batch = 0;          // images at once; 0: as the network says
+  std::string ptxas;          // NVIDIA's assembler; "": the one on the path
 };
 int compile(const CompileArgs& args);
 std::vector<std::string> emit_names();

@@ -52,7 +52,12 @@ struct Variant {
 
 // The variants that this CPU can run.
 Result<std::vector<Variant>> compile_and_load(const Build& build, const WeightStore& weights) {
-  NetworkImage image{build.graph.name, {}, pack_weights(build.graph, build.plans, weights)};
+  if (build.plans.front().target.gpu)
+    return Diagnostics("verify runs a network on this CPU; choose a target that it is, such as native");
+  NetworkImage image{.symbol = build.graph.name,
+                     .weights_file = {},
+                     .weights = pack_weights(build.graph, build.plans, weights),
+                     .ptxas = {}};
   Result<std::string> object = emit_code(build.graph, build.plans, image, CodeKind::object);
   if (!object) return object.take_error();
   TemporaryDirectory directory;
