@@ -7,11 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "compiler/driver/bench_gpu.h"
 #include "compiler/driver/peak.h"
 #include "compiler/driver/progress.h"
 #include "compiler/driver/report.h"
 #include "compiler/driver/step_runner.h"
 #include "compiler/driver/tensors.h"
+#include "compiler/driver/timing.h"
 #include "compiler/driver/verbs.h"
 
 namespace cardinal::driver {
@@ -29,11 +31,6 @@ std::vector<std::vector<std::byte>> random_inputs(const Model& model) {
   for (const TensorInfo& tensor : model.inputs()) inputs.push_back(random_buffer(tensor, inputs.size()));
   return inputs;
 }
-
-struct Timing {
-  std::vector<double> times;  // seconds, in the order of the runs
-  double median = 0, min = 0;
-};
 
 // Runs until `seconds` have passed, but at least five times, after a warm-up of a tenth of that.
 Timing time_runs(Session& session, double seconds) {
@@ -56,11 +53,7 @@ Timing time_runs(Session& session, double seconds) {
     once();
     times.push_back(seconds_since(run));
   }
-  std::vector<double> sorted = times;
-  std::sort(sorted.begin(), sorted.end());
-  size_t half = sorted.size() / 2;
-  double median = sorted.size() % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-  return {std::move(times), median, sorted.front()};
+  return summarise(std::move(times));
 }
 
 // The least time of each step over whole passes, so that every step finds the caches as in a real run.
@@ -118,6 +111,7 @@ void print_steps(const Model& model, const std::vector<double>& times, double pe
 int bench(const BenchArgs& args) {
   Expected<Model> model = Model::load(args.model, {.variant = args.variant});
   if (!model) return fail(model.error().message());
+  if (model->raw().gpu) return bench_gpu(*model, args);
   std::optional<ThreadPool> pool;
   if (args.threads > 1) pool.emplace(args.threads);
   Expected<Session> session = Session::create(*model, pool ? pool->executor() : cardinal_executor{});

@@ -332,19 +332,6 @@ TEST_CASE("malformed tables for a GPU are refused with a reason") {
     CHECK_THAT(reason(edit), Contains("step 0 is incomplete"));
 }
 
-TEST_CASE("a session refuses a network for a GPU") {
-  static constexpr char ptx[] = "";
-  static constexpr cardinal_gpu_code code = {CARDINAL_GPU_PTX, 80, 0, 0, sizeof ptx, ptx};
-  static constexpr cardinal_gpu gpu = {1, &code};
-  cardinal_model model = fake_cardinal_model;
-  model.run = nullptr;
-  model.gpu = &gpu;
-  model.step_count = 0;
-  const auto session = cardinal::Session::create(Model::from(model).value());
-  REQUIRE_FALSE(session.ok());
-  CHECK_THAT(session.error().message(), Contains("was compiled for an NVIDIA GPU"));
-}
-
 TEST_CASE("of several variants the best for this CPU is run, or the one asked for") {
   cardinal_model first = fake_cardinal_model, middle = first, best = first;
   first.target = "old", middle.target = "newer", best.target = "future";

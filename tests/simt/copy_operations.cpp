@@ -1,5 +1,5 @@
-// cp.async: copies from global to shared memory in the background. They may be seen half done or not at all until
-// they are waited for, so the destination is NaN until then.
+// cp.async: copies from global to shared memory in the background. They may be seen half done or not at all
+// until they are waited for, so the destination is NaN until then.
 #include <fmt/format.h>
 
 #include <cstring>

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <numeric>
 
 namespace cardinal::simt {
@@ -52,13 +51,13 @@ Status Cta::run(const Kernel& kernel, const Launch& launch, std::vector<GlobalRa
   if (launch.schedule == Schedule::last_warp_ahead) std::reverse(order.begin(), order.end());
   for (uint64_t i : order) {
     cta_ = unflatten(i, launch.grid);
-    run_cta(kernel);
+    run_cta();
     if (failed()) return Diagnostics(error_);
   }
   return ok();
 }
 
-void Cta::run_cta(const Kernel&) {
+void Cta::run_cta() {
   shared_.start_cta(warp_count_);
   barriers_.clear();
   reset_threads();
@@ -95,11 +94,8 @@ void Cta::thread_main() {
   cta.leave_thread();
 }
 
-// Gives the scheduler its turn and never comes back.
-void Cta::leave_thread() {
-  simt_switch(&running_->stack, scheduler_stack_);
-  __builtin_unreachable();
-}
+// Gives the scheduler its turn for good. Not [[noreturn]]: AddressSanitizer then takes the stack for lost.
+void Cta::leave_thread() { simt_switch(&running_->stack, scheduler_stack_); }
 
 void Cta::fail(uint32_t thread, const Site& site, const std::string& message) {
   if (failed()) return;
@@ -119,6 +115,7 @@ void Cta::call(const Site& site, const Slot* in, Slot* out) {
   thread.site = &site;
   thread.in = in;
   thread.out = out;
+  thread.counted = false;
   thread.state = Thread::State::waiting;
   simt_switch(&thread.stack, scheduler_stack_);
 }

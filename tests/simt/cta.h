@@ -30,6 +30,7 @@ struct Thread {
   const Site* site = nullptr;
   const Slot* in = nullptr;
   Slot* out = nullptr;
+  bool counted = false;  // by the barrier it waits at
   // Committed groups of copies, the oldest first, and those that are not committed.
   std::vector<std::vector<Copy>> groups;
   std::vector<Copy> open_group;
@@ -75,7 +76,7 @@ class Cta {
   static Cta& current();
 
  private:
-  void run_cta(const Kernel&);
+  void run_cta();
   void reset_threads();
   void schedule();
   std::optional<uint32_t> choose_warp();
@@ -88,11 +89,11 @@ class Cta {
   void report_deadlock();
   std::string describe_waiting(uint32_t warp) const;
   bool check_global(uint32_t thread, const void* address, size_t bytes, bool write, const Site&);
-  [[noreturn]] void leave_thread();
+  void leave_thread();
   static void thread_main();
 
   struct Barrier {
-    uint64_t expected = 0, arrived = 0;
+    uint64_t expected = 0;
     uint32_t warps = 0;  // mask
     std::vector<uint32_t> threads;
   };

@@ -143,9 +143,9 @@ TEST_CASE("faults of a pipelined matrix product") {
                      "global memory out of bounds");
   }
   SECTION("a store beyond the end of C") {
-    check_gemm_fault(with_line(text, "8 rows on",
-                               "%lower = getelementptr float, ptr addrspace(1) %upper, i32 1024"),
-                     "writes 8 bytes of global memory out of bounds");
+    check_gemm_fault(
+        with_line(text, "8 rows on", "%lower = getelementptr float, ptr addrspace(1) %upper, i32 1024"),
+        "writes 8 bytes of global memory out of bounds");
   }
   SECTION("a store to an input") {
     check_gemm_fault(
@@ -153,9 +153,9 @@ TEST_CASE("faults of a pipelined matrix product") {
         "read-only");
   }
   SECTION("an address that is not aligned") {
-    check_gemm_fault(with_line(text, "8 rows on",
-                               "%lower = getelementptr float, ptr addrspace(1) %upper, i32 127"),
-                     "not aligned to 8 bytes");
+    check_gemm_fault(
+        with_line(text, "8 rows on", "%lower = getelementptr float, ptr addrspace(1) %upper, i32 127"),
+        "not aligned to 8 bytes");
   }
 }
 
@@ -169,8 +169,8 @@ TEST_CASE("copies in flight when a thread ends") {
       ret void
     })";
   alignas(16) char x[16] = {};
-  const Status done = load(text).run(
-      {.kernel = "leave", .grid = {}, .block = {}, .arguments = {{x, sizeof x}}});
+  const Status done =
+      load(text).run({.kernel = "leave", .grid = {}, .block = {}, .arguments = {{x, sizeof x}}});
   CHECK_THAT(message(done), Catch::Contains("ends with 1 copies by cp.async in flight"));
 }
 
@@ -267,11 +267,11 @@ TEST_CASE("kernels that cannot be emulated are refused by name") {
     return module ? "" : module.error().list().front().message;
   };
   CHECK_THAT(refusal("define ptx_kernel void @k(ptr %x) { unknown }"), Catch::Contains("no valid LLVM IR"));
-  CHECK_THAT(refusal("declare i32 @llvm.nvvm.read.ptx.sreg.clock()\n"
-                     "define ptx_kernel void @k(ptr %x) { %c = call i32 @llvm.nvvm.read.ptx.sreg.clock()\n"
-                     "store i32 %c, ptr %x\nret void }"),
-             Catch::Contains("kernel 'k'") && Catch::Contains("sreg.clock()") &&
-                 Catch::Contains("is not emulated"));
+  CHECK_THAT(
+      refusal("declare i32 @llvm.nvvm.read.ptx.sreg.clock()\n"
+              "define ptx_kernel void @k(ptr %x) { %c = call i32 @llvm.nvvm.read.ptx.sreg.clock()\n"
+              "store i32 %c, ptr %x\nret void }"),
+      Catch::Contains("kernel 'k'") && Catch::Contains("sreg.clock()") && Catch::Contains("is not emulated"));
   CHECK_THAT(refusal("define ptx_kernel void @k(ptr %x) { call void asm sideeffect \"bar.sync 0;\", \"\"()\n"
                      "ret void }"),
              Catch::Contains("inline assembly"));

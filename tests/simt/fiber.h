@@ -5,8 +5,8 @@
 
 namespace cardinal::simt {
 
-// Saves the registers a call preserves on the present stack, its pointer in *saved, and goes on where `next` was
-// saved.
+// Saves the registers a call preserves on the present stack, its pointer in *saved, and goes on where `next`
+// was saved.
 extern "C" void simt_switch(void** saved, void* next);
 
 // Stacks for up to `count` fibers. Their tops differ in their low address bits: fibers that run in turn would

@@ -10,8 +10,8 @@
 namespace cardinal::simt {
 
 inline uint16_t float_to_half(float x) {
-  return static_cast<uint16_t>(_mm_cvtsi128_si32(
-      _mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)));
+  return static_cast<uint16_t>(
+      _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)));
 }
 
 inline uint16_t float_to_bfloat(float x) {

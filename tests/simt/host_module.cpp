@@ -80,7 +80,8 @@ std::optional<Access> access_of(llvm::Instruction& instruction) {
     access = {store->getPointerOperand(), store->getValueOperand()->getType(), store->getAlign(), true,
               store->isAtomic()};
   else if (auto* update = llvm::dyn_cast<llvm::AtomicRMWInst>(&instruction))
-    access = {update->getPointerOperand(), update->getValOperand()->getType(), update->getAlign(), true, true};
+    access = {update->getPointerOperand(), update->getValOperand()->getType(), update->getAlign(), true,
+              true};
   else if (auto* exchange = llvm::dyn_cast<llvm::AtomicCmpXchgInst>(&instruction))
     access = {exchange->getPointerOperand(), exchange->getNewValOperand()->getType(), exchange->getAlign(),
               true, true};
@@ -158,7 +159,8 @@ class KernelRewriter {
   }
 
   llvm::Value* constant_address(const void* address) {
-    return builder_.CreateIntToPtr(builder_.getInt64(reinterpret_cast<uint64_t>(address)), builder_.getPtrTy());
+    return builder_.CreateIntToPtr(builder_.getInt64(reinterpret_cast<uint64_t>(address)),
+                                   builder_.getPtrTy());
   }
 
   llvm::Value* generic(llvm::Value* pointer) {
@@ -222,8 +224,7 @@ class KernelRewriter {
 void make_entry(llvm::Function& kernel, const std::string& symbol) {
   llvm::IRBuilder<> builder(kernel.getContext());
   auto* type = llvm::FunctionType::get(builder.getVoidTy(), {builder.getPtrTy()}, false);
-  auto* entry =
-      llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, symbol, kernel.getParent());
+  auto* entry = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, symbol, kernel.getParent());
   builder.SetInsertPoint(llvm::BasicBlock::Create(kernel.getContext(), "", entry));
   std::vector<llvm::Value*> arguments;
   for (const llvm::Argument& parameter : kernel.args()) {
@@ -257,7 +258,8 @@ Result<HostModule> make_host_module(llvm::Module& module, std::deque<Site>& site
   for (llvm::Function* kernel : kernels) {
     if (Status pointers = check_parameters(*kernel); !pointers) return pointers.take_error();
     const std::string name = kernel->getName().str();
-    host.kernels.push_back({name, "simt_entry." + name, kernel->arg_size(), required_threads(*kernel), {}, 0});
+    host.kernels.push_back(
+        {name, "simt_entry." + name, kernel->arg_size(), required_threads(*kernel), {}, 0});
     if (Status done = KernelRewriter(*kernel, slots, sites).run(); !done) return done.take_error();
   }
   if (Status placed = place_shared_variables(module, host.kernels); !placed) return placed.take_error();

@@ -1,4 +1,5 @@
-// Turns a module for nvptx64 into one for this CPU that calls the emulator (the only files here that see LLVM).
+// Turns a module for nvptx64 into one for this CPU that calls the emulator (the only files here that see
+// LLVM).
 #pragma once
 
 #include <llvm/IR/DataLayout.h>

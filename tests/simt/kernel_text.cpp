@@ -27,6 +27,8 @@ std::string with_line(std::string text, std::string_view tag, std::string_view r
   return text;
 }
 
-std::string without_line(std::string text, std::string_view tag) { return with_line(std::move(text), tag, ""); }
+std::string without_line(std::string text, std::string_view tag) {
+  return with_line(std::move(text), tag, "");
+}
 
 }  // namespace cardinal::simt

@@ -90,8 +90,8 @@ struct Tf32 {  // the low 13 bits are ignored
   static float element(uint32_t bits, uint32_t) { return std::bit_cast<float>(bits & ~0x1fffu); }
 };
 
-// Register i of A holds elements of row g + 8 (i % 2) from column p (q + 4 (i / 2)) on, where p is how many elements
-// there are in a register; register i of B those of column g from row p (q + 4 i) on.
+// Register i of A holds elements of row g + 8 (i % 2) from column p (q + 4 (i / 2)) on, where p is how many
+// elements there are in a register; register i of B those of column g from row p (q + 4 i) on.
 template <class Element, uint32_t kK>
 Operands gather(const WarpCall& c) {
   constexpr uint32_t p = Element::kPerRegister, kHalves = kK / (4 * p);
@@ -110,7 +110,8 @@ Operands gather(const WarpCall& c) {
   return m;
 }
 
-// D = A B + C, in float. Lane l holds elements (g, 2q), (g, 2q + 1), (g + 8, 2q) and (g + 8, 2q + 1) of C and D.
+// D = A B + C, in float. Lane l holds elements (g, 2q), (g, 2q + 1), (g + 8, 2q) and (g + 8, 2q + 1) of C and
+// D.
 template <class Element, uint32_t kK>
 void multiply(const WarpCall& c) {
   constexpr uint32_t kRegisters = 3 * kK / (4 * Element::kPerRegister);  // of A and B

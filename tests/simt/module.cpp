@@ -26,9 +26,7 @@ void check_access(const void* address, uint64_t bytes, const Site* site) {
 }
 
 // What LLVM calls for bfloat arithmetic where the CPU has none; by value as the C ABI passes it, in xmm0.
-__m128 truncate_to_bfloat(float x) {
-  return _mm_castsi128_ps(_mm_cvtsi32_si128(float_to_bfloat(x)));
-}
+__m128 truncate_to_bfloat(float x) { return _mm_castsi128_ps(_mm_cvtsi32_si128(float_to_bfloat(x))); }
 
 Diagnostics failure(const char* what, llvm::Error error) {
   return Diagnostics(fmt::format("{}: {}", what, llvm::toString(std::move(error))));
@@ -48,14 +46,16 @@ Result<std::unique_ptr<llvm::Module>> parse(std::string_view text, llvm::LLVMCon
 }
 
 Result<std::unique_ptr<llvm::orc::LLJIT>> make_jit() {
-  static const bool initialised = !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();
+  static const bool initialised =
+      !llvm::InitializeNativeTarget() && !llvm::InitializeNativeTargetAsmPrinter();
   if (!initialised) return Diagnostics("LLVM has no back end for this CPU");
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit) return failure("cannot make a JIT compiler", jit.takeError());
   llvm::orc::SymbolMap symbols;
   const auto define = [&](const char* name, auto* function) {
-    symbols[(*jit)->mangleAndIntern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function),
-                                              llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
+    symbols[(*jit)->mangleAndIntern(name)] = {
+        llvm::orc::ExecutorAddr::fromPtr(function),
+        llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
   };
   define(kCallSymbol, &call_emulator);
   define(kAccessSymbol, &check_access);
@@ -148,6 +148,11 @@ std::vector<std::string> Module::kernels() const {
   return names;
 }
 
+size_t Module::parameter_count(const std::string& kernel) const {
+  const auto found = state_->kernels.find(kernel);
+  return found == state_->kernels.end() ? 0 : found->second.argument_count;
+}
+
 Status Module::run(const Launch& launch) const {
   const auto found = state_->kernels.find(launch.kernel);
   if (found == state_->kernels.end())
@@ -157,7 +162,8 @@ Status Module::run(const Launch& launch) const {
     return Diagnostics(fmt::format("kernel '{}': {}", kernel.name, why));
   };
   if (launch.arguments.size() != kernel.argument_count)
-    return refuse(fmt::format("takes {} pointers, {} are given", kernel.argument_count, launch.arguments.size()));
+    return refuse(
+        fmt::format("takes {} pointers, {} are given", kernel.argument_count, launch.arguments.size()));
   const uint64_t threads = launch.block.count();
   if (threads == 0 || threads > kMaxThreads || launch.grid.count() == 0)
     return refuse(fmt::format("cannot run {} CTAs of {} threads", launch.grid.count(), threads));

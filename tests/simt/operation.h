@@ -75,10 +75,10 @@ struct Operation {
   int detail = 0;  // what tells the rows of one function apart
 };
 
-std::span<const Operation> thread_operations();     // registers, arithmetic
-std::span<const Operation> copy_operations();       // cp.async
-std::span<const Operation> warp_operations();       // shuffles, votes, reductions, barriers
-std::span<const Operation> matrix_operations();     // ldmatrix, stmatrix, mma
+std::span<const Operation> thread_operations();  // registers, arithmetic
+std::span<const Operation> copy_operations();    // cp.async
+std::span<const Operation> warp_operations();    // shuffles, votes, reductions, barriers
+std::span<const Operation> matrix_operations();  // ldmatrix, stmatrix, mma
 const Operation* find_operation(std::string_view name);
 
 }  // namespace cardinal::simt

@@ -37,15 +37,15 @@ uint32_t evaluate(const std::string& type, const std::string& call) {
     at += 2;
   }
   const std::string result = type == "i32" ? "%r" : "%i";
-  const std::string convert = type == "i32"   ? ""
+  const std::string convert = type == "i32" ? ""
                               : type == "half" || type == "bfloat"
                                   ? fmt::format("%n = bitcast {} %r to i16\n%i = zext i16 %n to i32\n", type)
                                   : fmt::format("%i = bitcast {} %r to i32\n", type);
-  const Module module = load(fmt::format(
-      "declare {0} @llvm.nvvm.{1}({2})\n"
-      "define ptx_kernel void @k(ptr addrspace(1) %y) {{\n%r = call {0} @llvm.nvvm.{3}\n{4}"
-      "store i32 {5}, ptr addrspace(1) %y\nret void }}",
-      type, name, types, call, convert, result));
+  const Module module =
+      load(fmt::format("declare {0} @llvm.nvvm.{1}({2})\n"
+                       "define ptx_kernel void @k(ptr addrspace(1) %y) {{\n%r = call {0} @llvm.nvvm.{3}\n{4}"
+                       "store i32 {5}, ptr addrspace(1) %y\nret void }}",
+                       type, name, types, call, convert, result));
   uint32_t y = 0;
   run(module, {.arguments = {{&y, 4}}});
   return y;
@@ -82,7 +82,8 @@ TEST_CASE("arithmetic") {
 std::vector<uint32_t> evaluate_warp(const std::string& declaration, const std::string& body) {
   const Module module = load(fmt::format(
       "declare i32 @llvm.nvvm.read.ptx.sreg.laneid()\n{}\n"
-      "define ptx_kernel void @k(ptr addrspace(1) %y) {{\n%lane = call i32 @llvm.nvvm.read.ptx.sreg.laneid()\n"
+      "define ptx_kernel void @k(ptr addrspace(1) %y) {{\n%lane = call i32 "
+      "@llvm.nvvm.read.ptx.sreg.laneid()\n"
       "{}\n%p = getelementptr i32, ptr addrspace(1) %y, i32 %lane\nstore i32 %r, ptr addrspace(1) %p\n"
       "ret void }}",
       declaration, body));
@@ -113,7 +114,8 @@ TEST_CASE("votes and reductions") {
       "declare i32 @llvm.nvvm.vote.ballot.sync(i32, i1)",
       "%odd = trunc i32 %lane to i1\n%r = call i32 @llvm.nvvm.vote.ballot.sync(i32 -1, i1 %odd)");
   CHECK((vote[0] == 0xaaaaaaaa && vote[31] == 0xaaaaaaaa));
-  for (const auto& [kind, expected] : std::map<std::string, bool>{{"all", false}, {"any", true}, {"uni", false}}) {
+  for (const auto& [kind, expected] :
+       std::map<std::string, bool>{{"all", false}, {"any", true}, {"uni", false}}) {
     const auto got = evaluate_warp(
         fmt::format("declare i1 @llvm.nvvm.vote.{}.sync(i32, i1)", kind),
         fmt::format("%odd = trunc i32 %lane to i1\n%v = call i1 @llvm.nvvm.vote.{}.sync(i32 -1, i1 %odd)\n"
@@ -122,8 +124,8 @@ TEST_CASE("votes and reductions") {
     INFO(kind);
     CHECK((got[0] == 1) == expected);
   }
-  const std::map<std::string, uint32_t> reductions = {{"add", 496 - 32}, {"min", 0xffffffff}, {"max", 30},
-                                                      {"umin", 0},       {"umax", 0xffffffff}};
+  const std::map<std::string, uint32_t> reductions = {
+      {"add", 496 - 32}, {"min", 0xffffffff}, {"max", 30}, {"umin", 0}, {"umax", 0xffffffff}};
   for (const auto& [kind, expected] : reductions) {
     INFO(kind);
     CHECK(evaluate_warp(fmt::format("declare i32 @llvm.nvvm.redux.sync.{}(i32, i32)", kind),
@@ -133,17 +135,18 @@ TEST_CASE("votes and reductions") {
   }
 }
 
-// Writes an 8 x 8 matrix of 16-bit elements 8 r + c to shared memory by stmatrix of a lane's pair and reads it
-// back by ldmatrix, each transposed or not.
+// Writes an 8 x 8 matrix of 16-bit elements 8 r + c to shared memory by stmatrix of a lane's pair and reads
+// it back by ldmatrix, each transposed or not.
 TEST_CASE("ldmatrix and stmatrix are inverse, and trans transposes") {
   for (const char* store : {"", ".trans"})
     for (const char* load_kind : {"", ".trans"}) {
       const auto got = evaluate_warp(
-          fmt::format("@m = internal addrspace(3) global [128 x i8] poison, align 16\n"
-                      "declare void @llvm.nvvm.stmatrix.sync.aligned.m8n8.x1{}.b16.p3(ptr addrspace(3), i32)\n"
-                      "declare i32 @llvm.nvvm.ldmatrix.sync.aligned.m8n8.x1{}.b16.p3(ptr addrspace(3))\n"
-                      "declare void @llvm.nvvm.bar.warp.sync(i32)",
-                      store, load_kind),
+          fmt::format(
+              "@m = internal addrspace(3) global [128 x i8] poison, align 16\n"
+              "declare void @llvm.nvvm.stmatrix.sync.aligned.m8n8.x1{}.b16.p3(ptr addrspace(3), i32)\n"
+              "declare i32 @llvm.nvvm.ldmatrix.sync.aligned.m8n8.x1{}.b16.p3(ptr addrspace(3))\n"
+              "declare void @llvm.nvvm.bar.warp.sync(i32)",
+              store, load_kind),
           fmt::format(
               "%low = mul i32 %lane, 2\n%high = add i32 %low, 1\n%up = shl i32 %high, 16\n"
               "%v = or i32 %low, %up\n%row = and i32 %lane, 7\n%line = mul i32 %row, 16\n"

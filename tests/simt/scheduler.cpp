@@ -123,10 +123,9 @@ void Cta::arrive_at_barriers(uint32_t warp) {
   if (aligned && (done || !together)) return report_divergence(warp);
   for (uint32_t lane = 0; lane < lanes; ++lane) {
     Thread& thread = threads_[first + lane];
-    if (thread.state != Thread::State::waiting) continue;
+    if (thread.state != Thread::State::waiting || thread.counted) continue;
+    thread.counted = true;
     Barrier& barrier = barriers_[static_cast<uint32_t>(thread.in[0])];
-    if (std::find(barrier.threads.begin(), barrier.threads.end(), thread.id) != barrier.threads.end())
-      continue;
     barrier.expected = thread.site->operation->detail ? thread.in[1] : thread_count_;
     barrier.warps |= 1u << warp;
     barrier.threads.push_back(thread.id);
@@ -158,8 +157,9 @@ std::string Cta::describe_waiting(uint32_t warp) const {
     uint32_t last = t;
     while (last + 1 < end && same(threads_[t], threads_[last + 1])) ++last;
     const Thread& thread = threads_[t];
-    description += fmt::format("{}lanes {}-{} {}", description.empty() ? "" : ", ", t - first, last - first,
-                               thread.state == Thread::State::done ? "have ended" : "wait " + thread.site->text);
+    description +=
+        fmt::format("{}lanes {}-{} {}", description.empty() ? "" : ", ", t - first, last - first,
+                    thread.state == Thread::State::done ? "have ended" : "wait " + thread.site->text);
     t = last + 1;
   }
   return description;

@@ -61,8 +61,8 @@ SharedMemory::Problem SharedMemory::check_bounds(size_t offset, size_t bytes) co
   std::string allocated;
   for (const SharedRange& range : ranges_)
     allocated += fmt::format("{}[{}, {})", allocated.empty() ? "" : ", ", range.begin, range.end);
-  return fmt::format("{} bytes at offset {} of shared memory are out of bounds: allocated is {}", bytes, offset,
-                     allocated.empty() ? "none" : allocated);
+  return fmt::format("{} bytes at offset {} of shared memory are out of bounds: allocated is {}", bytes,
+                     offset, allocated.empty() ? "none" : allocated);
 }
 
 // Keeps the reader that a later writer has the hardest time being ordered after.
@@ -95,9 +95,8 @@ SharedMemory::Problem SharedMemory::read(uint32_t thread, size_t offset, size_t 
       return fmt::format("offset {} of shared memory is read while a copy to it by thread {} is in flight",
                          i * kGranule, granule.writer);
     if (granule.write_time && !clocks_.before(granule.writer, granule.write_time, thread))
-      return fmt::format(
-          "race: offset {} of shared memory is read with no barrier after thread {} wrote it", i * kGranule,
-          granule.writer);
+      return fmt::format("race: offset {} of shared memory is read with no barrier after thread {} wrote it",
+                         i * kGranule, granule.writer);
     note_read(granule, thread);
   }
   return {};
@@ -116,9 +115,9 @@ SharedMemory::Problem SharedMemory::write(uint32_t thread, size_t offset, size_t
           "race: offset {} of shared memory is written with no barrier after thread {} wrote it",
           i * kGranule, granule.writer);
     if (granule.read_time && !reads_before(granule, thread))
-      return fmt::format("race: offset {} of shared memory is written with no barrier after thread {}{} read it",
-                         i * kGranule, granule.reader,
-                         granule.other_warps || granule.other_lanes ? " and others" : "");
+      return fmt::format(
+          "race: offset {} of shared memory is written with no barrier after thread {}{} read it",
+          i * kGranule, granule.reader, granule.other_warps || granule.other_lanes ? " and others" : "");
     granule = {.write_time = clocks_.now(thread / kWarpSize), .writer = static_cast<uint16_t>(thread)};
   }
   return {};

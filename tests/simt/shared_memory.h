@@ -1,9 +1,9 @@
 // The shared memory of a CTA, and who has touched what since when.
 //
-// Each warp has a clock of all warps' synchronisations that it has learnt of through barriers (a vector clock:
-// Lamport 1978, Fidge 1988; used for races as in FastTrack, Flanagan and Freund 2009). An access remembers its
-// thread and that thread's warp's time. Two accesses are ordered if the later one's warp has heard of a
-// synchronisation after the earlier one.
+// Each warp has a clock of all warps' synchronisations that it has learnt of through barriers (a vector
+// clock: Lamport 1978, Fidge 1988; used for races as in FastTrack, Flanagan and Freund 2009). An access
+// remembers its thread and that thread's warp's time. Two accesses are ordered if the later one's warp has
+// heard of a synchronisation after the earlier one.
 #pragma once
 
 #include <array>
@@ -49,9 +49,7 @@ class SharedMemory {
  public:
   SharedMemory();
   static unsigned char* base();  // of the one arena that all kernels are compiled to use
-  static bool contains(const void* address) {
-    return address >= base() && address < base() + kSharedArena;
-  }
+  static bool contains(const void* address) { return address >= base() && address < base() + kSharedArena; }
 
   // What a kernel may touch.
   void start_kernel(std::vector<SharedRange> ranges);

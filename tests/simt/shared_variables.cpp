@@ -54,8 +54,8 @@ Status place_shared_variables(llvm::Module& module, std::vector<HostKernel>& ker
     for (const llvm::Function* user : users)
       begin = std::max(begin, align_up(ends[kernel_of[user]], variable->getAlign().valueOrOne().value()));
     if (begin + bytes > kSharedArena)
-      return Diagnostics(fmt::format("shared variable '{}' of {} bytes does not fit", variable->getName().str(),
-                                     bytes));
+      return Diagnostics(
+          fmt::format("shared variable '{}' of {} bytes does not fit", variable->getName().str(), bytes));
     for (const llvm::Function* user : users) {
       HostKernel* kernel = kernel_of[user];
       kernel->shared.push_back({begin, begin + static_cast<uint32_t>(bytes)});

@@ -1,16 +1,17 @@
-// Runs CUDA kernels on the CPU, from the LLVM IR that would go to the NVPTX back end, and looks for what a GPU
-// would let pass today and not tomorrow: data races, reads of copies that have not arrived, accesses out of
-// bounds.
+// Runs CUDA kernels on the CPU, from the LLVM IR that would go to the NVPTX back end, and looks for what a
+// GPU would let pass today and not tomorrow: data races, reads of copies that have not arrived, accesses out
+// of bounds.
 //
-// Every thread of a CTA is a fiber. Threads meet at the operations that a warp or a CTA does together, so that
-// one schedule among many is run; which one is the caller's choice. The model is stricter than hardware:
+// Every thread of a CTA is a fiber. Threads meet at the operations that a warp or a CTA does together, so
+// that one schedule among many is run; which one is the caller's choice. The model is stricter than hardware:
 //   - a copy by cp.async writes NaN when it is issued and its data only when it is waited for;
 //   - shared memory is filled with 0xff (NaN in every format) before each CTA;
 //   - two threads that touch the same shared memory, one of them writing, must have a barrier between them
 //     (__syncwarp is enough within a warp; mma and ldmatrix order nothing);
 //   - .aligned operations need all threads of the warp at the same instruction;
 //   - all copies must have been waited for when a thread ends.
-// Not modelled: weak ordering of global memory, bank conflicts, registers, several CTAs at once.
+// Not modelled: weak ordering of global memory, bank conflicts, registers, several CTAs at once; not looked
+// for: races in global memory and those where a single byte is written.
 //
 // References: PTX ISA 8.x (warp-level matrix fragments, cp.async, barrier), CUDA C++ programming guide.
 #pragma once
@@ -63,6 +64,7 @@ class Module {
   // emulated and on inline assembly.
   static Result<Module> load(std::string_view llvm_ir);
   std::vector<std::string> kernels() const;
+  size_t parameter_count(const std::string& kernel) const;  // 0 if there is no such kernel
   // Runs all CTAs one after another. The error names the CTA, the thread and the instruction.
   Status run(const Launch&) const;
 

@@ -1,5 +1,5 @@
-// Operations of one thread: special registers and arithmetic. Approximate instructions are computed exactly; their
-// results may differ from a GPU's in the last bits (PTX ISA, "Floating-Point Instructions").
+// Operations of one thread: special registers and arithmetic. Approximate instructions are computed exactly;
+// their results may differ from a GPU's in the last bits (PTX ISA, "Floating-Point Instructions").
 #include <algorithm>
 #include <cmath>
 
@@ -14,16 +14,12 @@ using enum Operation::Scope;
 
 uint32_t component(const Dim3& d, int i) { return i == 0 ? d.x : i == 1 ? d.y : d.z; }
 
-void thread_index(const ThreadCall& c) {
-  c.out[0] = component(c.thread.index, c.site.operation->detail);
-}
+void thread_index(const ThreadCall& c) { c.out[0] = component(c.thread.index, c.site.operation->detail); }
 void block_extent(const ThreadCall& c) {
   c.out[0] = component(c.cta.launch().block, c.site.operation->detail);
 }
 void cta_index(const ThreadCall& c) { c.out[0] = component(c.cta.cta_index(), c.site.operation->detail); }
-void grid_extent(const ThreadCall& c) {
-  c.out[0] = component(c.cta.launch().grid, c.site.operation->detail);
-}
+void grid_extent(const ThreadCall& c) { c.out[0] = component(c.cta.launch().grid, c.site.operation->detail); }
 void lane_index(const ThreadCall& c) { c.out[0] = c.thread.id % kWarpSize; }
 void warp_size(const ThreadCall& c) { c.out[0] = kWarpSize; }
 
@@ -59,8 +55,8 @@ void to_bfloat(const ThreadCall& c) {
 template <uint16_t (*kConvert)(float)>
 void to_pair(const ThreadCall& c) {
   const int detail = c.site.operation->detail;
-  c.out[0] = uint32_t{kConvert(relu(as_float(c.in[0]), detail))} << 16 |
-             kConvert(relu(as_float(c.in[1]), detail));
+  c.out[0] =
+      uint32_t{kConvert(relu(as_float(c.in[0]), detail))} << 16 | kConvert(relu(as_float(c.in[1]), detail));
 }
 
 // Rounds to 10 bits of fraction, ties away from zero.

@@ -10,7 +10,7 @@
  *   - A network for an NVIDIA GPU holds kernels instead of functions: `gpu` is not NULL, each step is one
  *     `launch`, and there is no `run`, no task, no variant, no NET_run and no NET_variant. Whoever runs it
  *     copies the weights to the device, allocates workspace_bytes there and launches the steps in order on
- * one stream. What is said of sizes, offsets and alignment holds for device memory.
+ * one stream. Buffers are device memory, aligned to 16 bytes (with an open batch, the first image).
  *   - Everything reachable from a cardinal_model is immutable. A model may be run by any number of threads at
  *     once, each with a workspace of its own.
  *   - Running cannot fail: it allocates nothing, takes no lock, calls no library, and touches no global (but
