@@ -20,6 +20,15 @@ unsigned index_bits(const Step& step) {
   return fits(step.output) && std::all_of(step.inputs.begin(), step.inputs.end(), fits) ? 32 : 64;
 }
 
+// How many thread blocks a multiprocessor must have room for, which bounds registers: 168 a thread, or 128
+// where loads would else be moved far ahead of their use. Found by what ptxas 13.0 spills; without a number
+// it spills single registers where it has hundreds left.
+int resident_thread_blocks(const Step& step) {
+  if (step.launch.threads > 128) return 1;
+  const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
+  return conv && conv->algorithm == GpuConvKernel::Algorithm::patch ? 4 : 3;
+}
+
 // The builder is left in the entry block.
 GpuKernel begin_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
   const llvm::SmallVector<llvm::Type*> parameters(1 + step.inputs.size() + step.weights.size(), e.ptr);
@@ -28,9 +37,7 @@ GpuKernel begin_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
   function->setCallingConv(llvm::CallingConv::PTX_Kernel);
   function->setDoesNotThrow();
   function->addFnAttr("nvvm.reqntid", fmt::format("{},1,1", step.launch.threads));
-  // Small thread blocks get 128 registers a thread, so that four fit a multiprocessor; the others take what
-  // they need. Without a number ptxas 13.0 spills single registers where it has hundreds left.
-  function->addFnAttr("nvvm.minctasm", step.launch.threads <= 128 ? "4" : "1");
+  function->addFnAttr("nvvm.minctasm", std::to_string(resident_thread_blocks(step)));
   e.builder.SetInsertPoint(llvm::BasicBlock::Create(e.module.getContext(), "entry", function));
   GpuKernel kernel{step, function->getArg(0)};
   unsigned next = 1;

@@ -49,7 +49,7 @@ const GpuConvKernel& kernel_of(const Plan& plan) {
 
 // All for small results; for others one, which varies from case to case.
 std::span<const simt::Schedule> schedules_for(const Shape& result) {
-  constexpr int64_t kSmall = 1500;
+  constexpr int64_t kSmall = 6000;
   const std::span all(simt::kSchedules);
   return result.elements() <= kSmall ? all
                                      : all.subspan(static_cast<size_t>(result.c() / 8 + result.h()) % 4, 1);

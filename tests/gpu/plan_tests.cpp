@@ -98,6 +98,15 @@ TEST_CASE("a patch's units cover the window of every tap once") {
   CHECK(make_patch(k).steps() == 5);  // the last has a unit to spare
 }
 
+TEST_CASE("an algorithm can be asked for, but only where it is possible") {
+  GpuConvProblem p = problem(square(1, 64, 64, 14, 3));
+  p.wanted = Algorithm::simt;
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200()))
+    CHECK(choice.kernel.algorithm == Algorithm::simt);
+  p.wanted = Algorithm::depthwise;
+  CHECK(gpu_conv_choices(p, h200()).empty());
+}
+
 TEST_CASE("targets of GPUs are known by name") {
   CHECK(resolve_target("sm_90a")->gpu->specific);
   CHECK(resolve_target("sm_80")->gpu->arch == 80);

@@ -78,12 +78,14 @@ TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels=99999999999999999999") ==
         "plan.txt:1:6: pixels must be a whole number from 1 to 64, not '99999999999999999999'");
   CHECK(error_of("conv algorithm=winograd") ==
-        "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2 or winograd_f4");
+        "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2 or winograd_f4, "
+        "or on a GPU mma, patch, depthwise or simt");
   CHECK(error_of("a panel=1\na panel=2") == "plan.txt:2:1: 'a' is set twice, on lines 1 and 2");
 }
 
 TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
   CHECK(plan_error("conv9 pixels=7") == "plan.txt:1:1: no convolution or linear layer is called 'conv9'");
+  CHECK(plan_error("conv algorithm=mma") == "plan.txt:1:1: conv: mma is an algorithm of GPUs");
   CHECK(plan_error("conv pixels=20 panel=2") ==
         "plan.txt:1:1: conv: pixels=20 panel=2 needs 43 vector registers, znver4 has 32; make the tile "
         "smaller");
