@@ -93,7 +93,7 @@ def prepare_network(cardinal, name, batch, target, folder):
         if path.suffix == ".h":
             path.unlink()
         elif path.suffix == ".weights":
-            (folder / (path.name + ".xz")).write_bytes(lzma.compress(path.read_bytes(), preset=6))
+            (folder / (path.name + ".xz")).write_bytes(lzma.compress(path.read_bytes(), preset=1))
             path.unlink()
     return ""
 
