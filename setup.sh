@@ -2,7 +2,7 @@
 # Installs what Cardinal is built with on Debian 12, and builds the compiler and the runtime into build/. Safe to run
 # again: it does only what is left to do. With --with-oracle also makes .venv, where the tests find PyTorch, with
 # --with-onnx .venv-onnx, where they find ONNX's own tests, and with --with-frameworks .venv-frameworks, where they find
-# MXNet, TensorFlow and JAX (2.3 GB).
+# MXNet, TensorFlow and JAX (2.3 GB). With --with-aarch64 also installs what the tests of code for AArch64 need.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,18 +13,22 @@ packages=(
   libprotobuf-dev protobuf-compiler libonnx-dev       # ONNX models, by the official schema
   libhdf5-dev                                         # Keras's weight files
   clang-format-22                                     # the test of formatting
+  valgrind                                            # the counts of kernels' instructions
+  llvm-22-tools                                       # FileCheck, which the tests of GPU code read it with
   python3 python3-venv                                # .venv
 )
 
 with_oracle=no
 with_onnx=no
 with_frameworks=no
+packages_for_aarch64=(qemu-user g++-aarch64-linux-gnu)  # 250 MB
 for argument in "$@"; do
   case "$argument" in
     --with-oracle) with_oracle=yes ;;
     --with-onnx) with_onnx=yes ;;
     --with-frameworks) with_frameworks=yes ;;
-    *) echo "usage: ./setup.sh [--with-oracle] [--with-onnx] [--with-frameworks]" >&2; exit 1 ;;
+    --with-aarch64) packages+=("${packages_for_aarch64[@]}") ;;
+    *) echo "usage: ./setup.sh [--with-oracle] [--with-onnx] [--with-frameworks] [--with-aarch64]" >&2; exit 1 ;;
   esac
 done
 

@@ -11,7 +11,8 @@
 
 namespace cardinal {
 
-// native | x86-64-v3 | x86-64-v4 | any x86-64 LLVM CPU name with AVX2 and FMA.
+// native | x86-64-v3 | x86-64-v4 | aarch64 | an LLVM CPU name of x86-64, with AVX2 and FMA, or of AArch64 |
+// sm_80 and later GPUs.
 Result<Target> resolve_target(const std::string& name);
 // The same, or x86-64: a target for each variant of a network that runs on all of them, the one that asks
 // least of the CPU first.
@@ -22,12 +23,15 @@ struct NetworkImage {  // what is emitted besides code
   std::string
       weights_file;  // file name recorded in the model when the weights are kept outside; "" to embed them
   std::vector<float> weights;  // packed
+  std::string ptxas;           // path of NVIDIA's assembler, for GPUs; "": the driver assembles when loading
 };
 
-enum class CodeKind : uint8_t { object, assembly, llvm_ir };
+enum class CodeKind : uint8_t { object, assembly, llvm_ir, ptx, cubin };
 
 // The translation unit of a network as text or as an ELF object, with a variant for each of the plans, which
 // were made together by make_plans. Assembly and LLVM IR leave the weights' bytes out.
+// Of a plan for a GPU, which has no variants: an object with tables and the kernels' code, or the kernels
+// alone as LLVM IR, PTX (which is their assembly) or, with NetworkImage::ptxas, as a cubin.
 Result<std::string> emit_code(const Graph&, std::span<const Plan>, const NetworkImage&, CodeKind);
 
 // Links an object made by emit_code into a shared object at `path` (written whole or not at all), trailer

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <utility>
 
+#include "codegen/nvptx/module.h"
 #include "ir/text.h"
+#include "passes/floor.h"
 #include "passes/planner.h"
 
 namespace cardinal {
@@ -53,13 +55,41 @@ cardinal_tensor ModelDescription::describe(const Graph& graph, NodeId id, Layout
   return tensor;
 }
 
+const cardinal_gpu_launch* ModelDescription::describe_launch(const Step& step, const std::string& kernel) {
+  std::vector<cardinal_gpu_pointer>& pointers = pointers_.emplace_back();
+  const auto add = [&](const View& view) {
+    const cardinal_gpu_space space = view.space == Space::workspace ? CARDINAL_GPU_WORKSPACE
+                                     : view.space == Space::input   ? CARDINAL_GPU_INPUT
+                                                                    : CARDINAL_GPU_OUTPUT;
+    pointers.push_back({space, view.index, static_cast<uint64_t>(view.offset * dtype_bytes(view.dtype))});
+  };
+  add(step.output);
+  for (const View& input : step.inputs) add(input);
+  for (const PackedWeight& weight : step.weights)
+    pointers.push_back({CARDINAL_GPU_WEIGHTS, 0, static_cast<uint64_t>(weight.offset) * sizeof(float)});
+  const auto u32 = [](int64_t value) { return static_cast<uint32_t>(value); };
+  const GpuLaunch& l = step.launch;
+  return &launches_.emplace_back(cardinal_gpu_launch{keep(kernel),
+                                                     {u32(l.grid_x), u32(l.grid_y), u32(l.grid_z)},
+                                                     {u32(l.threads), 1, 1},
+                                                     u32(l.shared_bytes),
+                                                     u32(static_cast<int64_t>(pointers.size())),
+                                                     pointers.data()});
+}
+
 cardinal_model ModelDescription::describe(const Plan& plan) {
   cardinal_model model{};
   std::vector<cardinal_step>& steps = steps_.emplace_back();
+  const std::vector<std::string> kernels =
+      plan.target.gpu ? gpu_kernel_names(plan) : std::vector<std::string>();
   for (const Step& step : plan.steps) {
+    const cardinal_gpu_launch* launch =
+        plan.target.gpu ? describe_launch(step, kernels[steps.size()]) : nullptr;
     const auto flops = static_cast<uint64_t>(std::llround(step.flops));
     steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, flops,
-                     static_cast<uint64_t>(step.bytes)});
+                     static_cast<uint64_t>(step.bytes),
+                     static_cast<uint64_t>(std::llround(work_of(step).flops)),
+                     static_cast<uint64_t>(step.weight_bytes), step.predicted_us, launch});
     model.flops += flops;
   }
   model.abi_version = CARDINAL_ABI_VERSION;
@@ -67,6 +97,8 @@ cardinal_model ModelDescription::describe(const Plan& plan) {
   model.target = keep(plan.target.cpu);
   model.compiler = "cardinal " CARDINAL_VERSION ", LLVM " CARDINAL_LLVM_VERSION;
   model.required_features = plan.target.required_features;
+  static constexpr cardinal_gpu kNoCodeYet = {};
+  if (plan.target.gpu) model.gpu = &kNoCodeYet;
   model.step_count = static_cast<uint32_t>(steps.size());
   model.steps = steps.data();
   model.weights_read = static_cast<uint64_t>(weights_read(plan)) * sizeof(float);

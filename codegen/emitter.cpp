@@ -7,12 +7,13 @@
 
 namespace cardinal {
 
-Emitter::Emitter(llvm::Module& module, const Target& target)
+Emitter::Emitter(llvm::Module& module, const Target& target, unsigned index_bits)
     : module(module),
       target(target),
       builder(module.getContext()),
       f32(llvm::Type::getFloatTy(module.getContext())),
       i64(llvm::Type::getInt64Ty(module.getContext())),
+      index(llvm::Type::getIntNTy(module.getContext(), index_bits)),
       ptr(llvm::PointerType::get(module.getContext(), 0)),
       block(llvm::FixedVectorType::get(f32, kChannelBlock)) {}
 
@@ -27,7 +28,7 @@ llvm::Function* Emitter::begin_function(llvm::StringRef name, llvm::ArrayRef<llv
   // "min-legal-vector-width" is left out on purpose: 0 would split 512-bit vectors under tunings that prefer
   // 256 bits.
   function->addFnAttr("target-cpu", instruction_set(target));
-  function->addFnAttr("tune-cpu", target.cpu);
+  function->addFnAttr("tune-cpu", scheduled_for(target));
   if (!target.features.empty()) function->addFnAttr("target-features", target.features);
   function->addFnAttr("no-builtins");
   builder.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "entry", function));
@@ -48,7 +49,7 @@ llvm::Function* Emitter::outlined(llvm::StringRef name, llvm::ArrayRef<llvm::Typ
 
 // ---- integers
 
-llvm::Value* Emitter::integer(int64_t value) { return llvm::ConstantInt::getSigned(i64, value); }
+llvm::Value* Emitter::integer(int64_t value) { return llvm::ConstantInt::getSigned(index, value); }
 llvm::Value* Emitter::value_of(Index index) {
   return index.is_constant() ? integer(index.constant()) : index.value();
 }
@@ -80,12 +81,13 @@ llvm::Value* Emitter::table_entry(llvm::ArrayRef<int64_t> values, llvm::Value* i
   for (size_t at = 1; at < values.size(); ++at)
     progression = progression && values[at] - values[at - 1] == step;
   if (progression) return add(values[0], mul(i, step));
-  std::vector<uint64_t> bits(values.begin(), values.end());
-  auto* data = llvm::ConstantDataArray::get(module.getContext(), bits);
+  std::vector<llvm::Constant*> entries;
+  for (int64_t value : values) entries.push_back(llvm::ConstantInt::getSigned(index, value));
+  auto* data = llvm::ConstantArray::get(llvm::ArrayType::get(index, entries.size()), entries);
   auto* table =
       new llvm::GlobalVariable(module, data->getType(), true, llvm::GlobalValue::PrivateLinkage, data, name);
   table->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
-  return builder.CreateLoad(i64, builder.CreateInBoundsGEP(i64, table, i));
+  return builder.CreateLoad(index, builder.CreateInBoundsGEP(index, table, i));
 }
 
 // ---- control flow
@@ -121,7 +123,7 @@ Values Emitter::for_range(Index begin, Index end, int64_t step, Values carried,
   }
 
   builder.SetInsertPoint(loop);
-  llvm::PHINode* i = builder.CreatePHI(i64, 2, "i");
+  llvm::PHINode* i = builder.CreatePHI(index, 2, "i");
   i->addIncoming(first, before);
   Values inside;
   for (llvm::Value* value : carried) {
@@ -236,11 +238,11 @@ void Emitter::store_block(const View& view, llvm::Value* value, llvm::Value* add
     store_scalar(builder.CreateExtractElement(value, lane), element(address, lane * view.stride_c));
 }
 
-void Emitter::prefetch(llvm::Value* address) {
-  constexpr uint32_t kRead = 0, kIntoL2 = 2, kData = 1;
-  builder.CreateIntrinsic(
-      llvm::Intrinsic::prefetch, {ptr},
-      {address, builder.getInt32(kRead), builder.getInt32(kIntoL2), builder.getInt32(kData)});
+void Emitter::prefetch(llvm::Value* address, Cache into) {
+  constexpr uint32_t kRead = 0, kData = 1;
+  builder.CreateIntrinsic(llvm::Intrinsic::prefetch, {ptr},
+                          {address, builder.getInt32(kRead), builder.getInt32(static_cast<uint32_t>(into)),
+                           builder.getInt32(kData)});
 }
 
 // ---- arithmetic

@@ -1,8 +1,8 @@
 // A thin structured layer over IRBuilder: what every kernel emitter is written in.
 //
-// A "block" is the 16 channels of one pixel: always a <16 x float> value. On targets with 256-bit vectors
-// LLVM splits every block operation into two. Loop-carried values are SSA values handed through for_range:
-// nothing here makes an alloca, since no optimisation passes run on the result.
+// A "block" is the 16 channels of one pixel: always a <16 x float> value. On targets with narrower vectors
+// LLVM splits every block operation, into two of 256 bits or four of 128. Loop-carried values are SSA values
+// handed through for_range: nothing here makes an alloca, since no optimisation passes run on the result.
 #pragma once
 
 #include <llvm/ADT/STLFunctionalExtras.h>
@@ -17,7 +17,7 @@ namespace cardinal {
 
 using Values = llvm::SmallVector<llvm::Value*, 32>;
 
-// A loop bound or an index: a constant or a value of type i64.
+// A loop bound or an index: a constant or a value of the emitter's index type.
 class Index {
  public:
   Index(int64_t constant) : constant_(constant) {}  // NOLINT: implicit by design
@@ -37,13 +37,15 @@ enum class Trips : uint8_t { any, at_least_one };
 
 class Emitter {
  public:
-  Emitter(llvm::Module& module, const Target& target);
+  // Indices are 64 bits wide, or 32 in GPU kernels whose tensors allow it.
+  Emitter(llvm::Module& module, const Target& target, unsigned index_bits = 64);
 
   llvm::Module& module;
   const Target& target;
   llvm::IRBuilder<> builder;
   llvm::Type* const f32;
   llvm::IntegerType* const i64;
+  llvm::IntegerType* const index;
   llvm::PointerType* const ptr;
   llvm::FixedVectorType* const block;  // <16 x float>
 
@@ -59,7 +61,7 @@ class Emitter {
   llvm::Function* outlined(llvm::StringRef name, llvm::ArrayRef<llvm::Type*> parameters,
                            llvm::function_ref<void(llvm::Function*)> body);
 
-  // ---- integers (i64, no overflow)
+  // ---- integers (of type `index`, no overflow)
   llvm::Value* integer(int64_t value);
   llvm::Value* value_of(Index index);
   llvm::Value* add(Index a, Index b);
@@ -97,7 +99,8 @@ class Emitter {
   // A block of a view at `address`, whatever the view's channel stride; 0 loads one float into all lanes.
   llvm::Value* load_block(const View& view, llvm::Value* address, int lanes = 16, int width = 16);
   void store_block(const View& view, llvm::Value* value, llvm::Value* address, int lanes = 16);
-  void prefetch(llvm::Value* address);  // into L2
+  enum class Cache : uint8_t { l1 = 3, l2 = 2 };  // as LLVM's prefetch numbers them
+  void prefetch(llvm::Value* address, Cache into = Cache::l2);
 
   // ---- arithmetic on floats or vectors of floats of any width
   llvm::Value* splat(double value);                                  // a block
@@ -108,7 +111,7 @@ class Emitter {
   llvm::Value* fsub(llvm::Value* a, llvm::Value* b) { return builder.CreateFSub(a, b); }
   llvm::Value* fmul(llvm::Value* a, llvm::Value* b) { return builder.CreateFMul(a, b); }
   llvm::Value* fdiv(llvm::Value* a, llvm::Value* b) { return builder.CreateFDiv(a, b); }
-  // a > b ? a : b and a < b ? a : b, one instruction each; `b` if either is a NaN.
+  // a > b ? a : b and a < b ? a : b, one instruction each on x86-64; `b` if either is a NaN.
   llvm::Value* fmax(llvm::Value* a, llvm::Value* b);
   llvm::Value* fmin(llvm::Value* a, llvm::Value* b);
 };

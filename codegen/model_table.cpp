@@ -20,11 +20,48 @@ class TableBuilder {
   llvm::Constant* u64(uint64_t value) {
     return llvm::ConstantInt::get(llvm::Type::getInt64Ty(context_), value);
   }
+  llvm::Constant* f64(double value) {
+    return llvm::ConstantFP::get(llvm::Type::getDoubleTy(context_), value);
+  }
   llvm::Constant* null() { return llvm::ConstantPointerNull::get(llvm::PointerType::get(context_, 0)); }
 
   llvm::Constant* text(const char* characters) {
     if (!characters) return null();
     return define(llvm::ConstantDataArray::getString(context_, characters), "text");
+  }
+
+  llvm::Constant* i32(int32_t value) { return u32(static_cast<uint32_t>(value)); }
+  llvm::Constant* or_null(llvm::Constant* pointer) { return pointer ? pointer : null(); }
+
+  // Three numbers in a row.
+  llvm::Constant* triple(const uint32_t* numbers) {
+    return llvm::ConstantDataArray::get(context_, llvm::ArrayRef(numbers, 3));
+  }
+
+  llvm::Constant* launch(const cardinal_gpu_launch* l) {
+    if (!l) return null();
+    llvm::SmallVector<llvm::Constant*> pointers;
+    for (const cardinal_gpu_pointer& p : llvm::ArrayRef(l->pointers, l->pointer_count))
+      pointers.push_back(
+          structure({i32(p.space), i32(p.index), u64(p.offset)}, sizeof(cardinal_gpu_pointer)));
+    return define(structure({text(l->kernel), triple(l->grid), triple(l->block), u32(l->shared_bytes),
+                             u32(l->pointer_count), list(pointers, "pointers")},
+                            sizeof(cardinal_gpu_launch)),
+                  "launch");
+  }
+
+  llvm::Constant* gpu(const cardinal_gpu* g) {
+    if (!g) return null();
+    llvm::SmallVector<llvm::Constant*> codes;
+    for (const cardinal_gpu_code& c : llvm::ArrayRef(g->codes, g->code_count)) {
+      const llvm::StringRef bytes(static_cast<const char*>(c.data), c.bytes);
+      llvm::GlobalVariable* data = define(
+          llvm::ConstantDataArray::getRaw(bytes, bytes.size(), llvm::Type::getInt8Ty(context_)), "gpu_code");
+      data->setAlignment(llvm::Align(CARDINAL_ALIGNMENT));
+      codes.push_back(structure({i32(c.kind), i32(c.arch), i32(c.specific), i32(0), u64(c.bytes), data},
+                                sizeof(cardinal_gpu_code)));
+    }
+    return define(structure({u32(g->code_count), list(codes, "gpu_codes")}, sizeof(cardinal_gpu)), "gpu");
   }
 
   // A structure whose size must be that of its C counterpart.
@@ -57,7 +94,8 @@ class TableBuilder {
   }
 
   llvm::Constant* step(const cardinal_step& s, llvm::Function* task) {
-    return structure({text(s.name), text(s.kernel), task, u64(s.units), u64(s.flops), u64(s.bytes)},
+    return structure({text(s.name), text(s.kernel), or_null(task), u64(s.units), u64(s.flops), u64(s.bytes),
+                      u64(s.arithmetic), u64(s.weight_bytes), f64(s.predicted_us), launch(s.launch)},
                      sizeof(cardinal_step));
   }
 
@@ -125,10 +163,11 @@ llvm::Constant* model_table(TableBuilder& t, const cardinal_model& m, const Vari
                       t.u64(m.weights_hash),
                       t.u64(m.parameter_count),
                       t.u64(m.flops),
-                      distance(code.first, code.end),
+                      code.first ? distance(code.first, code.end) : t.u64(m.code_bytes),
                       t.u64(m.weights_read),
                       better,
-                      code.run},
+                      t.gpu(m.gpu),
+                      t.or_null(code.run)},
                      sizeof(cardinal_model));
 }
 

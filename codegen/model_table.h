@@ -12,7 +12,7 @@
 
 namespace cardinal {
 
-// The code of a variant.
+// The code of a variant; null functions for a GPU.
 struct VariantCode {
   llvm::Function* run = nullptr;
   std::vector<llvm::Function*> tasks;  // one per step

@@ -19,6 +19,7 @@
 #include "codegen/describe.h"
 #include "codegen/llvm_target.h"
 #include "codegen/model_table.h"
+#include "codegen/nvptx/module.h"
 #include "codegen/variant_choice.h"
 #include "ir/internal_error.h"
 
@@ -141,7 +142,8 @@ void emit_variants(llvm::Module& module, std::span<const Plan> plans, const card
     const std::string prefix = several ? plan.target.cpu + "." : "";
     codes.push_back(emit_variant(module, plan, prefix, several ? prefix + "run" : image.symbol + "_run"));
   }
-  llvm::Function* cpu_features = emit_cpu_features(module);
+  const Target any = any_cpu(plans.front().target);
+  llvm::Function* cpu_features = emit_cpu_features(module, any);
   for (size_t i = 0; i < codes.size(); ++i)
     codes[i].end = i + 1 < codes.size() ? codes[i + 1].first : cpu_features;
   const std::vector<llvm::GlobalVariable*> tables =
@@ -149,9 +151,9 @@ void emit_variants(llvm::Module& module, std::span<const Plan> plans, const card
   std::vector<Variant> variants;
   for (size_t i = 0; i < plans.size(); ++i)
     variants.push_back({tables[i], plans[i].target.required_features});
-  llvm::Function* choice = emit_variant_choice(module, variants, cpu_features, image.symbol);
+  llvm::Function* choice = emit_variant_choice(module, any, variants, cpu_features, image.symbol);
   if (several)
-    emit_dispatch(module, variants.front(), choice, image.symbol);
+    emit_dispatch(module, any, variants.front(), choice, image.symbol);
   else
     codes.front().run->setLinkage(llvm::GlobalValue::ExternalLinkage);
 }
@@ -178,10 +180,12 @@ struct CollectingHandler : llvm::DiagnosticHandler {
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
   llvm::TargetOptions options;
-  options.LoopAlignment = 32;  // bytes: a loop starts at a fetch boundary of every x86-64 CPU
-  return std::unique_ptr<llvm::TargetMachine>(x86_target()->createTargetMachine(
-      llvm::Triple(target.triple), instruction_set(target), target.features, options, llvm::Reloc::PIC_,
-      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+  options.LoopAlignment = 32;  // bytes: a loop starts at a fetch boundary of every CPU
+  return std::unique_ptr<llvm::TargetMachine>(
+      back_end(target.triple)
+          ->createTargetMachine(llvm::Triple(target.triple), instruction_set(target), target.features,
+                                options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+                                llvm::CodeGenOptLevel::Default));
 }
 
 Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine, CodeKind kind,
@@ -208,6 +212,53 @@ Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine,
   return std::string(code.begin(), code.end());
 }
 
+// ---- a network for a GPU: tables alone
+
+Result<std::string> emit_gpu_object(const Graph& graph, const Plan& plan, const NetworkImage& image) {
+  Result<std::vector<GpuCode>> codes = gpu_codes(plan, image.ptxas);
+  if (!codes) return codes.take_error();
+  std::vector<cardinal_gpu_code> tables;
+  const ModelDescription description(graph, std::span(&plan, 1), image);
+  cardinal_model model = description.model();
+  for (const GpuCode& code : *codes) {
+    const bool ptx = code.kind == CARDINAL_GPU_PTX;  // std::string ends with the NUL
+    tables.push_back(
+        {code.kind, code.facts->arch, code.facts->specific, 0, code.data.size() + ptx, code.data.data()});
+    model.code_bytes += tables.back().bytes;
+  }
+  const cardinal_gpu gpu{static_cast<uint32_t>(tables.size()), tables.data()};
+  model.gpu = &gpu;
+  llvm::LLVMContext context;
+  llvm::Module module(image.symbol, context);
+  const std::unique_ptr<llvm::TargetMachine> machine = make_machine(Target{});
+  module.setTargetTriple(machine->getTargetTriple());
+  module.setDataLayout(machine->createDataLayout());
+  module.setPICLevel(llvm::PICLevel::BigPIC);
+  const VariantCode none{nullptr, std::vector<llvm::Function*>(plan.steps.size())};
+  emit_model_tables(module, model, image, none, true);
+  return generate(module, *machine, CodeKind::object,
+                  image.weights.size() * sizeof(float) + (size_t{1} << 20));
+}
+
+Result<std::string> emit_gpu_code(const Graph& graph, const Plan& plan, const NetworkImage& image,
+                                  CodeKind kind) {
+  switch (kind) {
+    case CodeKind::object:
+      return emit_gpu_object(graph, plan, image);
+    case CodeKind::llvm_ir:
+      return gpu_llvm_ir(plan);
+    case CodeKind::assembly:
+    case CodeKind::ptx:
+      return gpu_ptx(plan, plan.target);
+    case CodeKind::cubin:
+      break;
+  }
+  if (image.ptxas.empty())
+    return Diagnostics(
+        "a cubin needs NVIDIA's ptxas, which is not on the path; say where it is with --ptxas");
+  return gpu_cubin(plan, image.ptxas);
+}
+
 }  // namespace
 
 Result<std::string> emit_code(const Graph& graph, std::span<const Plan> plans, const NetworkImage& image,
@@ -220,6 +271,10 @@ Result<std::string> emit_code(const Graph& graph, std::span<const Plan> plans, c
         fmt::format("{} bytes of weights do not fit into a shared object, which holds {}; keep them "
                     "in a file of their own with --weights-file",
                     weights_bytes, kMaxEmbeddedBytes));
+  if (plans.front().target.gpu) return emit_gpu_code(graph, plans.front(), image, kind);
+  if (kind == CodeKind::ptx || kind == CodeKind::cubin)
+    return Diagnostics(fmt::format("PTX and cubins are code for a GPU, such as --target sm_90; {} is a CPU",
+                                   plans.front().target.cpu));
   llvm::LLVMContext context;
   llvm::Module module(image.symbol, context);
   const std::unique_ptr<llvm::TargetMachine> machine = make_machine(plans.front().target);

@@ -8,20 +8,11 @@
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/InlineAsm.h>
 
+#include "codegen/llvm_target.h"
+
 namespace cardinal {
 
 namespace {
-
-// These functions run on CPUs that may have no variant's instructions.
-const Target& any_cpu() {
-  static const Target target = [] {
-    Target any;
-    any.cpu = "x86-64";
-    any.required_features = 0;
-    return any;
-  }();
-  return target;
-}
 
 enum class Register : unsigned { eax, ebx, ecx };
 
@@ -59,13 +50,10 @@ llvm::LoadInst* load_shared(Emitter& e, llvm::Value* address) {
   return load;
 }
 
-}  // namespace
-
-llvm::Function* emit_cpu_features(llvm::Module& module) {
+// The rest of a function that returns what cpuid says.
+void emit_cpuid_features(Emitter& e, llvm::Function* function) {
   using namespace cpu;
-  Emitter e(module, any_cpu());
   llvm::IRBuilder<>& b = e.builder;
-  llvm::Function* function = e.begin_function("cpu_features", {}, b.getInt32Ty());
   llvm::BasicBlock *entry = b.GetInsertBlock(), *look = new_block(e, function, "look"),
                    *exit = new_block(e, function, "exit");
   llvm::Value* has_leaf = b.CreateICmpUGE(cpuid(e, 0, Register::eax), b.getInt32(kLastLeafNeeded));
@@ -91,12 +79,25 @@ llvm::Function* emit_cpu_features(llvm::Module& module) {
   features->addIncoming(b.getInt32(0), entry);
   features->addIncoming(found, look);
   b.CreateRet(features);
+}
+
+}  // namespace
+
+llvm::Function* emit_cpu_features(llvm::Module& module, const Target& any) {
+  Emitter e(module, any);
+  llvm::IRBuilder<>& b = e.builder;
+  llvm::Function* function = e.begin_function("cpu_features", {}, b.getInt32Ty());
+  if (is_aarch64(any))
+    b.CreateRet(b.getInt32(CARDINAL_FEATURE_NEON));  // nothing to ask: every one has it
+  else
+    emit_cpuid_features(e, function);
   return function;
 }
 
-llvm::Function* emit_variant_choice(llvm::Module& module, const std::vector<Variant>& variants,
-                                    llvm::Function* cpu_features, const std::string& symbol) {
-  Emitter e(module, any_cpu());
+llvm::Function* emit_variant_choice(llvm::Module& module, const Target& any,
+                                    const std::vector<Variant>& variants, llvm::Function* cpu_features,
+                                    const std::string& symbol) {
+  Emitter e(module, any);
   llvm::IRBuilder<>& b = e.builder;
   llvm::Constant* none = llvm::ConstantPointerNull::get(e.ptr);
   llvm::Function* function = e.begin_function(symbol + "_variant", {}, e.ptr);
@@ -122,9 +123,9 @@ llvm::Function* emit_variant_choice(llvm::Module& module, const std::vector<Vari
   return function;
 }
 
-void emit_dispatch(llvm::Module& module, const Variant& first, llvm::Function* choice,
+void emit_dispatch(llvm::Module& module, const Target& any, const Variant& first, llvm::Function* choice,
                    const std::string& symbol) {
-  Emitter e(module, any_cpu());
+  Emitter e(module, any);
   llvm::IRBuilder<>& b = e.builder;
   llvm::Function* function = e.begin_function(symbol + "_run", {e.ptr, e.ptr});
   function->setLinkage(llvm::GlobalValue::ExternalLinkage);

@@ -151,12 +151,27 @@ std::string write_comment(const Description& network) {
         " * N is the caller's choice in each run, as `images`. What is said of tensors with N below is of "
         "one image.\n";
   }
+  if (model.gpu)
+    return text +
+           " *\n"
+           " * It runs on an NVIDIA GPU, which cardinal/cuda.h loads it for. */\n";
   text +=
       " *\n"
       " * The caller owns all buffers: dense tensors in the order named above that do not overlap, and a "
       "workspace for\n"
       " * each thread. Running cannot fail; any number of threads may run the network at once. */\n";
   return text;
+}
+
+std::string declare_functions(std::string_view name) {
+  return fmt::format(
+      "void {0}_run(const struct cardinal_frame* frame, const struct cardinal_executor* executor) "
+      "CARDINAL_NOEXCEPT;\n"
+      "/* What {0}_run runs on this CPU. NULL if the CPU lacks instructions that it needs: then it must not "
+      "be "
+      "called. */\n"
+      "const struct cardinal_model* {0}_variant(void) CARDINAL_NOEXCEPT;\n",
+      name);
 }
 
 std::string write_c_part(const Description& network) {
@@ -168,14 +183,9 @@ std::string write_c_part(const Description& network) {
       "#endif\n\n"
       "#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n"
       "extern const struct cardinal_model {}_cardinal_model;\n"
-      "void {}_run(const struct cardinal_frame* frame, const struct cardinal_executor* executor) "
-      "CARDINAL_NOEXCEPT;\n"
-      "/* What {}_run runs on this CPU. NULL if the CPU lacks instructions that it needs: then it must not "
-      "be "
-      "called. */\n"
-      "const struct cardinal_model* {}_variant(void) CARDINAL_NOEXCEPT;\n\n"
-      "#ifdef __cplusplus\n}}\n#endif\n",
-      model.abi_version, name, model.abi_version, name, name, name, name);
+      "{}"
+      "\n#ifdef __cplusplus\n}}\n#endif\n",
+      model.abi_version, name, model.abi_version, name, model.gpu ? "" : declare_functions(name));
 
   Names macros({});
   const std::string prefix = upper(name);
@@ -295,7 +305,7 @@ std::string write_cpp_part(const Description& network) {
       "model_hash;\n"
       "}}\n\n",
       name);
-  text += write_run(network);
+  if (!network.model.gpu) text += write_run(network);
   return text + fmt::format("\n}}  // namespace {}\n#endif\n", scope);
 }
 

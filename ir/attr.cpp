@@ -22,7 +22,8 @@ constexpr std::array kActivations{
     ActivationFacts{"silu"},     ActivationFacts{"hardswish"}, ActivationFacts{"hardsigmoid", 2},
     ActivationFacts{"gelu"},     ActivationFacts{"gelu_tanh"}, ActivationFacts{"elu", 1},
     ActivationFacts{"selu"},     ActivationFacts{"celu", 1},   ActivationFacts{"softplus"},
-    ActivationFacts{"softsign"}, ActivationFacts{"mish"},      ActivationFacts{"affine", 2},
+    ActivationFacts{"softsign"}, ActivationFacts{"mish"},      ActivationFacts{"exp"},
+    ActivationFacts{"sqrt"},     ActivationFacts{"abs"},       ActivationFacts{"affine", 2},
 };
 static_assert(kActivations.size() == static_cast<size_t>(Activation::Kind::affine) + 1);
 constexpr std::array<std::string_view, kRoles> kRoleNames{"kernel", "bias",     "scale", "shift",
@@ -190,6 +191,12 @@ double evaluate(Activation activation, double x) {
       return x / (1 + std::abs(x));
     case Activation::Kind::mish:
       return x * std::tanh(softplus(x));
+    case Activation::Kind::exp:
+      return std::exp(clamp(x, kLeastExponent, kLargestExponent));
+    case Activation::Kind::sqrt:
+      return std::sqrt(x < 0 ? 0 : x);
+    case Activation::Kind::abs:
+      return std::abs(x);
     case Activation::Kind::affine:
       return alpha * x + beta;
   }

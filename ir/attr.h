@@ -80,6 +80,9 @@ struct Activation {
     softplus,
     softsign,
     mish,
+    exp,
+    sqrt,
+    abs,
     affine
   };
   Kind kind = Kind::relu;
@@ -92,6 +95,9 @@ struct Activation {
 // Klambauer et al. 2017: what keeps mean 0 and variance 1.
 inline constexpr double kSeluAlpha = 1.6732632423543772;
 inline constexpr double kSeluScale = 1.0507009873554805;
+// What exp takes its operand to be at least and at most, so that all results are finite and normal floats.
+inline constexpr double kLeastExponent = -87.3;
+inline constexpr double kLargestExponent = 88.3;
 std::string_view to_string(Activation::Kind);
 int activation_numbers(Activation::Kind);  // how many of alpha and beta it has
 double evaluate(Activation, double x);

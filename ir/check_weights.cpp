@@ -144,6 +144,28 @@ void check_stored(const Node& node, const StoredTensor& tensor, Problems& missha
                     fmt::join(theirs, " or "), theirs[0]);
 }
 
+constexpr std::string_view kNoStatistics =
+    "the file has no running statistics: PyTorch has none with track_running_stats=False, Flax keeps them in "
+    "batch_stats, which is to be saved with params";
+
+// "" or, if the kernel `weight` fits an input whose dimensions were meant as N, H, W, C, how to write that.
+std::string channels_last_advice(const Graph& graph, NodeId weight, const Shape& stored) {
+  const auto& [shape, role, order] = *graph[weight].as<Weight>();
+  if (role != Role::kernel || shape.rank() != 4 || stored.rank() != 4) return {};
+  for (NodeId id : graph.inputs()) {
+    const Shape& input = graph[id].type.shape;
+    if (input.rank() != 4 || input.c() != shape[1] || input.c() == input.w()) continue;
+    const Shape meant{input.n(), input.w(), input.c(), input.h()};
+    const Weight of_meant{{shape[0], meant.c(), shape[2], shape[3]}, role, order};
+    if (serves(stored, of_meant))
+      return fmt::format(
+          "an input's dimensions are written in the order N, C, H, W, whatever the caller's "
+          "layout: {}: f32{}",
+          graph[id].name, to_string(meant));
+  }
+  return {};
+}
+
 std::string naming_advice(const Graph& graph, const WeightStore& store) {
   const std::vector<std::string_view> theirs = conventions_naming(graph, store);
   if (theirs.empty()) return {};
@@ -204,20 +226,25 @@ Status check_weights(const Graph& graph, const WeightStore& store, std::span<con
   std::erase_if(extra, [&](const std::string& name) { return matches_any(ignored, name); });
 
   Problems missing, unusable, misshapen, values, surplus;
+  bool only_statistics = true;  // are missing
   for (NodeId id : graph.weights()) {
     const Node& node = graph[id];
     if (const StoredTensor* tensor = store.find(node.name)) {
       check_stored(node, *tensor, misshapen, values);
+      if (misshapen.advice.empty()) misshapen.advice = channels_last_advice(graph, id, tensor->type.shape);
     } else if (std::string why = store.unusable(node.name); !why.empty()) {
       unusable.add(node.where, fmt::format("{}: {}", node.name, why));
     } else {
       missing_names.push_back(node.name);
+      const Role role = node.as<Weight>()->role;
+      only_statistics &= role == Role::mean || role == Role::variance;
       missing.add({}, fmt::format("{}, expected with shape {}{}", node.name,
                                   to_string(shape_in_file(*node.as<Weight>())),
                                   missing.count < kListed ? like(node.name, extra, "in the file") : ""));
     }
   }
   missing.advice = naming_advice(graph, store);
+  if (missing.advice.empty() && only_statistics) missing.advice = kNoStatistics;
   if (missing.count == 0)
     surplus.advice = "to leave some of them out on purpose, name them: --ignore-weights 'head.*'";
   for (const std::string& name : extra)

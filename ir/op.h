@@ -22,14 +22,15 @@
 
 namespace cardinal {
 
-using OpAttrs = std::variant<Input, Weight, Output,                                               //
-                             Fill, Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
-                             Relu, Relu6, LeakyRelu, Clip, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu,
-                             Elu, Selu, Celu, Softplus, Softsign, Mish, Affine, Prelu, Add, Mul, Pad, MaxPool,
-                             AvgPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool, Concat,
-                             Slice, ChannelShuffle, Shift, SpaceToDepth, DepthToSpace, Resize, Flatten,
-                             Softmax, LogSoftmax, Dropout, StochasticDepth, LayerNorm, GroupNorm,
-                             InstanceNorm, LocalResponseNorm, ChannelScale, ChannelConv>;
+using OpAttrs =
+    std::variant<Input, Weight, Output,                                               //
+                 Fill, Conv, Linear, BatchNorm, ChannelAffine, FoldScale, FoldShift,  //
+                 Relu, Relu6, LeakyRelu, Clip, Sigmoid, Tanh, Silu, Hardswish, Hardsigmoid, Gelu, Elu, Selu,
+                 Celu, Softplus, Softsign, Mish, Exp, Sqrt, Abs, Affine, Prelu, Add, Mul, Div, Max, Min, Pad,
+                 MaxPool, AvgPool, GlobalAvgPool, GlobalMaxPool, AdaptiveAvgPool, AdaptiveMaxPool,
+                 ChannelAvgPool, ChannelMaxPool, Concat, Slice, ChannelShuffle, Shift, SpaceToDepth,
+                 DepthToSpace, Resize, Flatten, Softmax, LogSoftmax, Dropout, StochasticDepth, LayerNorm,
+                 GroupNorm, InstanceNorm, LocalResponseNorm, ChannelScale, ChannelConv>;
 
 struct FieldInfo {
   std::string_view name;

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
+#include "passes/strassen.h"
 #include "passes/tiling.h"
 #include "passes/winograd.h"
 
@@ -21,6 +23,9 @@ constexpr double kDramBytesPerMicrosecond = 20e3;
 constexpr double kTileCycles = 40;
 // How much of the cheaper of two overlapping costs shows nevertheless. An estimate.
 constexpr double kExposed = 0.1;
+// How much of the time to read them shows of the many weights of fast matrix multiplication, besides.
+// Measured on Zen 3, on images of 7x7: weights from memory serve three tiles.
+constexpr double kWeightsExposed = 0.2;
 // Each further distinct tile function costs this share: instruction cache and code size. An estimate.
 constexpr double kVariantPenalty = 0.002;
 constexpr int64_t kWidestPanel = 8;
@@ -34,6 +39,7 @@ constexpr double kStepMicroseconds = 0.5;
 constexpr int64_t kSpillingInstructions = 350;
 constexpr double kSpillPenalty = 1.3;
 constexpr int64_t kUnrolledInstructions = 200;
+constexpr int64_t kLongSum = 256;  // channels; see choose_unroll
 
 double overlapped(double a, double b) { return std::max(a, b) + kExposed * std::min(a, b); }
 
@@ -132,8 +138,12 @@ int64_t lanes_chunk(const ConvShape& s, const Target& t, int64_t pixels) {
 // feeds an output for each tap of the chunk.
 double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups) {
   const ConvShape& s = p.shape;
-  const int64_t width = s.ic / s.groups, v = vectors_per_block(t);
-  const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4;
+  const int64_t width = s.ic / s.groups;
+  // Wide groups are computed in 8 lanes on every target, two such FMAs and loads a cycle.
+  const bool wide = width > 8;
+  const int64_t v = wide ? 2 : vectors_per_block(t);
+  const double fma_rate = wide ? 2 : t.fma_per_cycle, load_rate = wide ? 2 : t.loads_per_cycle;
+  const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4 && width < t.vector_lanes;
   // Zen 4: an in-lane permute is free at one an FMA, one across lanes at one per two.
   const double permutes = across ? 2 : in_lane ? 1 : 0;
   double row = 0;
@@ -143,16 +153,16 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
     const int64_t chunk = lanes_chunk(s, t, g.pixels), chunks = ceil_div(s.kw, chunk);
     const int64_t span = (g.pixels - 1) * s.stride_w + (chunk - 1) * s.dilation_w + 1;
     const int64_t columns = chunks * std::min(g.pixels * chunk, span);
-    const double step = std::max({static_cast<double>(fmas) / t.fma_per_cycle,
-                                  static_cast<double>(columns + s.kw) / t.loads_per_cycle,
-                                  static_cast<double>(columns) * permutes,
-                                  static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
+    const double step =
+        std::max({static_cast<double>(fmas) / fma_rate, static_cast<double>(columns + s.kw) / load_rate,
+                  static_cast<double>(columns) * permutes,
+                  static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
     // In-lane permutations are constants: the loop over k is unrolled.
     const int64_t instructions = (in_lane ? width : 1) * (fmas + s.kw + columns * (in_lane ? 2 : 1));
     const double spills = instructions > kSpillingInstructions ? kSpillPenalty : 1;
     const double taps = average_valid_rows(s) * static_cast<double>(width) * spills;
-    row +=
-        static_cast<double>(g.count * v) * (step * taps + tile_overhead(p, t, static_cast<double>(g.pixels)));
+    row += static_cast<double>(g.count) *
+           (static_cast<double>(v) * step * taps + tile_overhead(p, t, static_cast<double>(g.pixels * v)));
   }
   return row * static_cast<double>(row_count(s) * s.n * ceil_div(s.oc, kChannelBlock));
 }
@@ -172,6 +182,11 @@ int choose_unroll(const ConvShape& s, const Target& t, int64_t pixels, int64_t p
   const int64_t v = vectors_per_block(t), channels = std::min(s.ic, kChannelBlock);
   const int64_t broadcasts = v > 1 ? pixels : 0;  // AVX-512 folds them into the FMA
   const int64_t instructions = (pixels + 1) * panel * v + broadcasts;
+  // Long sums over channels alone wait less for what is not in L1 if a block of 16 has no loop: with AVX2 on
+  // Zen 3 5 to 10% from 256 channels on, with stride 2 up to 30%.
+  const bool waits = v > 1 && s.kh * s.kw == 1 && s.ic / s.groups >= kLongSum;
+  if (waits && channels == kChannelBlock && channels * instructions <= kSpillingInstructions)
+    return static_cast<int>(channels);
   for (int64_t unroll = 8; unroll >= 3; --unroll)
     if (channels % unroll == 0 && unroll * instructions <= kUnrolledInstructions)
       return static_cast<int>(unroll);
@@ -205,12 +220,28 @@ double winograd_side_microseconds(const ConvProblem& p, const Target& t, Winogra
   return us + bytes / (kL3BytesPerCycle * t.ghz * 1e3);
 }
 
+// Sums read and written: those of all of x, and with two levels those of seven quarters. With a stride, x is
+// copied first.
+double strassen_sums_microseconds(const ConvShape& s, const Target& t, int levels) {
+  const double bytes = 4 * static_cast<double>(s.n * s.ic * s.oh * s.ow);
+  const double copies = s.stride_h * s.stride_w == 1 ? 0 : 1;
+  return 2 * bytes * ((levels == 1 ? 1 : 2.75) + copies) / (kL3BytesPerCycle * t.ghz * 1e3);
+}
+
+// Beyond the products in registers: epilogues, and with two levels what is carried between products, 11
+// quarters of the output read or written.
+double strassen_finish_microseconds(const ConvProblem& p, const Target& t, int levels) {
+  const ConvShape& s = p.shape;
+  const double bytes = 4 * static_cast<double>(s.n * s.oc * s.oh * s.ow);
+  return bytes * (0.5 * p.epilogue_operands + (levels == 1 ? 0 : 2.75)) / (kL3BytesPerCycle * t.ghz * 1e3);
+}
+
 }  // namespace
 
 bool lanes_possible(const ConvShape& s) {
   const int64_t width = s.ic / s.groups;
-  return s.ic == s.oc && (width == 1 || width == 2 || width == 4 || width == 8) &&
-         (s.groups > 1 || s.ic == 1);
+  const bool vectors_hold_groups = width == 1 || width == 2 || width == 4 || width == 8;
+  return s.ic == s.oc && (vectors_hold_groups || width % 16 == 8) && (s.groups > 1 || s.ic == 1);
 }
 
 int64_t conv_registers(const Target& t, ConvAlgorithm algorithm, int64_t pixels, int64_t panel) {
@@ -264,31 +295,70 @@ std::vector<ConvChoice> winograd_choices(const ConvProblem& p, const Target& t, 
     const int outputs = winograd_outputs(algorithm);
     StepOverride products = wanted;
     products.algorithm = ConvAlgorithm::direct;
+    const double input_us = winograd_side_microseconds(p, t, WinogradKernel::Side::input, outputs);
+    const double output_us = winograd_side_microseconds(p, t, WinogradKernel::Side::output, outputs);
+    for (ConvChoice choice :
+         conv_choices({winograd_product_shape(p.shape, outputs), 0, p.network_weights}, t, products)) {
+      choice.algorithm = algorithm;
+      choice.input_us = input_us;
+      choice.output_us = output_us;
+      choice.microseconds += input_us + output_us + 2 * kStepMicroseconds;
+      choices.push_back(choice);
+    }
+  }
+  return choices;
+}
+
+std::vector<ConvChoice> strassen_choices(const ConvProblem& p, const Target& t, int levels,
+                                         const StepOverride& wanted) {
+  std::vector<ConvChoice> choices;
+  for (int level = 1; level <= levels; ++level) {
+    const ConvAlgorithm algorithm = level == 1 ? ConvAlgorithm::strassen_1 : ConvAlgorithm::strassen_2;
+    if (!wants(wanted, algorithm) || !strassen_possible(p.shape, level)) continue;
+    StepOverride products = wanted;
+    products.algorithm = ConvAlgorithm::direct;
     const std::vector<ConvChoice> tiles =
-        conv_choices({winograd_product_shape(p.shape, outputs), 0, p.network_weights}, t, products);
-    if (tiles.empty()) continue;
-    ConvChoice& choice = choices.emplace_back(tiles[0]);
+        conv_choices({strassen_product_shape(p.shape, level), 0, p.network_weights}, t, products);
+    // Where accumulators take nearly all registers, LLVM spills some between the seven loops and in them.
+    const auto roomy = std::find_if(tiles.begin(), tiles.end(), [&](const ConvChoice& tile) {
+      const bool asked_for = wanted.pixels || wanted.panel;
+      return asked_for || 4 * tile.pixels * tile.panel * vectors_per_block(t) <= 3 * t.vector_registers;
+    });
+    if (roomy == tiles.end()) continue;
+    ConvChoice& choice = choices.emplace_back(*roomy);
     choice.algorithm = algorithm;
-    choice.input_us = winograd_side_microseconds(p, t, WinogradKernel::Side::input, outputs);
-    choice.output_us = winograd_side_microseconds(p, t, WinogradKernel::Side::output, outputs);
-    choice.microseconds += choice.input_us + choice.output_us + 2 * kStepMicroseconds;
+    // Seven loops follow each other: longer ones are slower (measured on Zen 3 and Zen 4).
+    if (!wanted.k_unroll) choice.k_unroll = std::min(choice.k_unroll, 4);
+    choice.input_us = strassen_sums_microseconds(p.shape, t, level);
+    const double packed_bytes = static_cast<double>(strassen_weight_bytes(p.shape, level));
+    choice.microseconds = choice.microseconds * std::pow(7, level) + choice.input_us +
+                          strassen_finish_microseconds(p, t, level) +
+                          kWeightsExposed * weight_microseconds(p, t, packed_bytes);
   }
   return choices;
 }
 
 std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOverride& wanted) {
+  const int levels = wanted.algorithm ? strassen_levels(*wanted.algorithm) : 0;
+  if (levels && !strassen_possible(conv, levels))
+    return fmt::format(
+        "algorithm={} needs a 1x1 kernel without padding, one group, an output of at least two rows, and "
+        "channels in and out divisible by {}",
+        to_string(*wanted.algorithm), kChannelBlock << levels);
   const int outputs = wanted.algorithm ? winograd_outputs(*wanted.algorithm) : 0;
   if (outputs && !winograd_possible(conv))
     return fmt::format(
         "algorithm={} needs a 3x3 kernel with stride and dilation 1, groups of whole blocks of 16 channels, "
         "and an output of at least 2x2",
         to_string(*wanted.algorithm));
-  const ConvShape s = outputs ? winograd_product_shape(conv, outputs) : conv;
+  const ConvShape s = outputs  ? winograd_product_shape(conv, outputs)
+                      : levels ? strassen_product_shape(conv, levels)
+                               : conv;
   const bool lanes = wanted.algorithm == ConvAlgorithm::lanes;
   if (lanes && !lanes_possible(s))
     return fmt::format(
-        "algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; here {} of {} in and {} "
-        "out",
+        "algorithm=lanes needs groups of 1, 2, 4 or an odd multiple of 8 channels, as many out as in; "
+        "here {} of {} in and {} out",
         s.groups, s.ic / s.groups, s.oc / s.groups);
   const int64_t panel = wanted.panel.value_or(1);
   if (lanes && panel != 1) return fmt::format("algorithm=lanes has panel=1, not {}", panel);

@@ -2,12 +2,20 @@
 // promise times.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "passes/plan.h"
-#include "passes/planner.h"
 
 namespace cardinal {
+
+// What an override file may set for a step; see read_overrides.
+struct StepOverride {
+  std::optional<ConvAlgorithm> algorithm;
+  std::optional<GpuConvKernel::Algorithm> gpu_algorithm;
+  std::optional<int> pixels, panel, k_unroll;
+  SourceLocation where;
+};
 
 // What the prediction for a convolution depends on besides the target.
 struct ConvProblem {
@@ -21,14 +29,20 @@ struct ConvChoice {
   int pixels = 0;  // of the widest tile
   int panel = 1;
   int k_unroll = 1;
-  double microseconds = 0;
-  double input_us = 0, output_us = 0;  // of them, for Winograd's transforms
+  double microseconds = 0;  // predicted
+  double measured_us = 0;   // by `cardinal tune`; 0: not measured
+  // Of them, for Winograd's transforms; input_us: for Strassen's sums of x.
+  double input_us = 0, output_us = 0;
 };
 
 // Every choice of one kernel that fits the registers and obeys `wanted`, best first.
 std::vector<ConvChoice> conv_choices(const ConvProblem&, const Target&, const StepOverride& wanted = {});
-// The best choice for each Winograd algorithm, if the shape allows any; its tile is that of the products.
+// The same for each Winograd algorithm that the shape allows; the tile is that of the products.
 std::vector<ConvChoice> winograd_choices(const ConvProblem&, const Target&, const StepOverride& wanted = {});
+// The best choice for each number of levels of fast matrix multiplication up to `levels`, if the shape allows
+// any.
+std::vector<ConvChoice> strassen_choices(const ConvProblem&, const Target&, int levels,
+                                         const StepOverride& wanted = {});
 // Why there is no choice at all.
 std::string why_no_choice(const ConvShape&, const Target&, const StepOverride& wanted);
 

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "passes/rounding.h"
+#include "passes/strassen.h"
 #include "passes/tiling.h"
 #include "passes/winograd.h"
 
@@ -12,24 +14,11 @@ namespace cardinal {
 
 namespace {
 
-std::string describe(const ConvChoice& c) {
-  if (c.algorithm == ConvAlgorithm::lanes) return fmt::format("lanes {}", c.pixels);
-  if (winograd_outputs(c.algorithm))
-    return fmt::format("{} {}x{}", to_string(c.algorithm), c.pixels, c.panel);
-  return fmt::format("direct {}x{} unroll {}", c.pixels, c.panel, c.k_unroll);
-}
-
-// Bytes of the weights of all convolutions and linear layers, as if Winograd's F(4x4) were chosen wherever it
-// may be.
-int64_t network_weights(const Graph& graph, const std::vector<bool>& live, bool winograd) {
-  int64_t bytes = 0;
-  for (NodeId id : graph.ids()) {
-    if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
-    const ConvShape shape = shape_of_conv(graph, id);
-    bytes += winograd && winograd_possible(shape) ? winograd_weight_bytes(shape, 4)
-                                                  : 4 * graph[graph[id].operands[1]].type.shape.elements();
-  }
-  return bytes;
+// Bytes of the packed kernel.
+int64_t weight_bytes(const ConvShape& s, ConvAlgorithm algorithm) {
+  if (const int outputs = winograd_outputs(algorithm)) return winograd_weight_bytes(s, outputs);
+  if (const int levels = strassen_levels(algorithm)) return strassen_weight_bytes(s, levels);
+  return 4 * round_up(s.oc, kChannelBlock) * s.ic / s.groups * s.kh * s.kw;
 }
 
 // Whose predicted times choose the algorithms of every target: the cost model was fitted on a Zen 4, and what
@@ -53,11 +42,24 @@ ConvProblem one_image(ConvProblem problem, bool linear) {
   return problem;
 }
 
+// Whether the options let an algorithm be chosen that no override asks for by name.
+bool allowed(const ConvShape& s, ConvAlgorithm algorithm, const PlanOptions& options) {
+  if (algorithm == ConvAlgorithm::direct || algorithm == ConvAlgorithm::lanes) return true;
+  if (winograd_outputs(algorithm) && !options.winograd) return false;
+  if (strassen_levels(algorithm) > options.fast_matmul) return false;
+  return static_cast<double>(weight_bytes(s, algorithm)) <=
+         options.max_weight_growth * static_cast<double>(weight_bytes(s, ConvAlgorithm::direct));
+}
+
 std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target, const StepOverride& wanted,
-                                bool winograd) {
+                                const PlanOptions& options) {
   std::vector<ConvChoice> all = conv_choices(problem, target, wanted);
-  if (winograd || wanted.algorithm)
-    for (const ConvChoice& choice : winograd_choices(problem, target, wanted)) all.push_back(choice);
+  const auto add = [&](const std::vector<ConvChoice>& more) {
+    for (const ConvChoice& choice : more)
+      if (wanted.algorithm || allowed(problem.shape, choice.algorithm, options)) all.push_back(choice);
+  };
+  add(winograd_choices(problem, target, wanted));
+  add(strassen_choices(problem, target, wanted.algorithm ? 2 : options.fast_matmul, wanted));
   std::stable_sort(all.begin(), all.end(),
                    [](const ConvChoice& a, const ConvChoice& b) { return a.microseconds < b.microseconds; });
   return all;
@@ -67,14 +69,58 @@ std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target
 // what a result's bits could depend on, nothing else is chosen: tiles, panels and bands leave the order of
 // its sum as it is.
 void agree_on_algorithm(std::vector<ConvChoice>& all, const ConvProblem& one_image,
-                        const StepOverride& wanted, bool winograd) {
+                        const StepOverride& wanted, const PlanOptions& options) {
   StepOverride algorithm;
   algorithm.algorithm = wanted.algorithm;
-  const std::vector<ConvChoice> common = choices(one_image, reference_cpu(), algorithm, winograd);
+  const std::vector<ConvChoice> common = choices(one_image, reference_cpu(), algorithm, options);
   if (common.empty()) return;
   const auto best = std::find_if(
       all.begin(), all.end(), [&](const ConvChoice& c) { return c.algorithm == common.front().algorithm; });
   if (best != all.end()) std::rotate(all.begin(), best, best + 1);
+}
+
+template <class T>
+bool wants(const std::optional<T>& wanted, T value) {
+  return !wanted || *wanted == value;
+}
+
+// Whether an override leaves room for this choice.
+bool obeys(const ConvChoice& c, const StepOverride& wanted) {
+  return wants(wanted.algorithm, c.algorithm) && wants(wanted.pixels, c.pixels) &&
+         wants(wanted.panel, c.panel) && wants(wanted.k_unroll, c.k_unroll);
+}
+
+// Notes what was measured of each choice, adding those whose loops are unrolled in another way, and puts the
+// fastest before the others, if need be only of those with the algorithm of the first. The places of
+// measurements of what is not possible.
+std::vector<SourceLocation> apply_tuning(std::vector<ConvChoice>& all, const ConvShape& shape,
+                                         const std::map<std::string, TuningEntry>& measured,
+                                         const StepOverride& wanted, const PlanOptions& options) {
+  std::vector<SourceLocation> impossible;
+  for (const auto& [kernel, entry] : measured) {
+    const ConvChoice& c = entry.choice;
+    if (!wanted.algorithm && !allowed(shape, c.algorithm, options)) continue;
+    if (!obeys(c, wanted)) continue;
+    auto same = std::find_if(all.begin(), all.end(), [&](const ConvChoice& other) {
+      return other.algorithm == c.algorithm && other.pixels == c.pixels && other.panel == c.panel;
+    });
+    if (same == all.end()) {
+      impossible.push_back(entry.where);
+      continue;
+    }
+    if (same->k_unroll != c.k_unroll) {
+      same = all.insert(same + 1, *same);
+      same->k_unroll = c.k_unroll;
+    }
+    same->measured_us = c.measured_us;
+  }
+  auto best = all.end();
+  for (auto c = all.begin(); c != all.end(); ++c) {
+    const bool possible = !options.same_bits || c->algorithm == all.front().algorithm;
+    if (possible && c->measured_us > 0 && (best == all.end() || c->measured_us < best->measured_us)) best = c;
+  }
+  if (best != all.end()) std::rotate(all.begin(), best, best + 1);
+  return impossible;
 }
 
 }  // namespace
@@ -111,8 +157,30 @@ ConvShape shape_of_conv(const Graph& graph, NodeId id) {
   return shape;
 }
 
+bool has_bias(const Node& node) { return node.is<Conv>() ? node.as<Conv>()->bias : node.as<Linear>()->bias; }
+
 std::string step_name(const Graph& graph, NodeId id) {
   return graph[id].name.empty() ? fmt::format("%{}", index(id)) : graph[id].name;
+}
+
+int64_t network_weights(const Graph& graph, const std::vector<bool>& live, bool winograd) {
+  int64_t bytes = 0;
+  for (NodeId id : graph.ids()) {
+    if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
+    const ConvShape shape = shape_of_conv(graph, id);
+    bytes += winograd && winograd_possible(shape) ? winograd_weight_bytes(shape, 4)
+                                                  : 4 * graph[graph[id].operands[1]].type.shape.elements();
+  }
+  return bytes;
+}
+
+std::string tuning_key(const Graph& graph, NodeId id, const ConvProblem& problem, const Target& target) {
+  const Node& node = graph[id];
+  return tuning_key(problem, has_bias(node), *epilogue_of(node.op), target);
+}
+
+ConvProblem conv_problem(const Graph& graph, NodeId id, int64_t network_weights) {
+  return {shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)), network_weights};
 }
 
 Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>& live, const Target& target,
@@ -120,6 +188,7 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
   KernelChoices chosen(graph.size());
   Diagnostics errors;
   std::map<std::string, StepOverride> unused = options.overrides;
+  std::set<std::pair<uint32_t, uint32_t>> reported;  // files and lines of measurements
   const int64_t weights = network_weights(graph, live, options.winograd);
   for (NodeId id : graph.ids()) {
     if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
@@ -127,14 +196,23 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
     const auto entry = options.overrides.find(name);
     const StepOverride wanted = entry == options.overrides.end() ? StepOverride{} : entry->second;
     unused.erase(name);
-    const ConvProblem problem{shape_of_conv(graph, id), epilogue_operands(*epilogue_of(graph[id].op)),
-                              weights};
-    chosen[index(id)] = choices(problem, target, wanted, options.winograd);
+    if (wanted.gpu_algorithm)
+      errors.error(wanted.where,
+                   fmt::format("{}: {} is an algorithm of GPUs", name, to_string(*wanted.gpu_algorithm)));
+    const ConvProblem problem = conv_problem(graph, id, weights);
+    chosen[index(id)] = choices(problem, target, wanted, options);
     if (options.same_bits)
-      agree_on_algorithm(chosen[index(id)], one_image(problem, graph[id].is<Linear>()), wanted,
-                         options.winograd);
-    if (chosen[index(id)].empty())
+      agree_on_algorithm(chosen[index(id)], one_image(problem, graph[id].is<Linear>()), wanted, options);
+    if (chosen[index(id)].empty()) {
       errors.error(wanted.where, fmt::format("{}: {}", name, why_no_choice(problem.shape, target, wanted)));
+      continue;
+    }
+    const auto* measured = options.tuning.find(tuning_key(graph, id, problem, target), target.cpu);
+    if (!measured) continue;
+    for (SourceLocation where : apply_tuning(chosen[index(id)], problem.shape, *measured, wanted, options))
+      if (reported.insert({where.file, where.line}).second)
+        errors.error(where, fmt::format("{} cannot be computed by this kernel on {}; delete the line", name,
+                                        target.cpu));
   }
   for (const auto& [name, wanted] : unused)
     errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
@@ -145,11 +223,12 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
 std::vector<Candidate> candidates(const ConvShape& shape, const std::vector<ConvChoice>& choices) {
   std::vector<Candidate> list;
   for (const ConvChoice& c : choices)
-    list.push_back({describe(c), c.microseconds, conv_rounding(shape, c.algorithm)});
+    list.push_back({c.algorithm, describe(c), c.microseconds, c.measured_us,
+                    conv_rounding(shape, c.algorithm), weight_bytes(shape, c.algorithm)});
   return list;
 }
 
-ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
+ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const Target& target) {
   ConvKernel kernel;
   kernel.shape = shape;
   kernel.algorithm = choice.algorithm;
@@ -162,6 +241,9 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice) {
     InputWindows windows = input_windows(shape, choice.panel);
     kernel.reduce_blocks = windows.reduce_blocks;
     kernel.first_block = std::move(windows.first_block);
+    const Passes passes = choose_passes(kernel, target);
+    kernel.pass_tiles = passes.tiles;
+    kernel.pass_blocks = passes.blocks;
   }
   return kernel;
 }

@@ -1,6 +1,7 @@
-// Which kernel computes each convolution and linear layer: the cost model's first choice, unless an override
-// wants another. The bits of a result depend on the algorithm, which is therefore, unless options.same_bits
-// is off, the one that would be the fastest for a single image on one CPU of reference.
+// Which kernel computes each convolution and linear layer: what was measured to be the fastest, else the cost
+// model's first choice, unless an override wants another. The bits of a result depend on the algorithm, which
+// is therefore, unless options.same_bits is off, the one that would be the fastest for a single image on one
+// CPU of reference.
 #pragma once
 
 #include "ir/window.h"
@@ -13,6 +14,12 @@ inline bool is_conv(const Node& node) { return node.is<Conv>() || node.is<Linear
 
 ConvShape conv_shape(const Shape& x, const Shape& out, const Window&, int64_t groups);
 ConvShape shape_of_conv(const Graph&, NodeId);
+bool has_bias(const Node&);  // of a convolution or linear layer
+// Bytes of the weights of all convolutions and linear layers, as if Winograd's F(4x4) were chosen wherever it
+// may be.
+int64_t network_weights(const Graph&, const std::vector<bool>& live, bool winograd);
+ConvProblem conv_problem(const Graph&, NodeId, int64_t network_weights);
+std::string tuning_key(const Graph&, NodeId, const ConvProblem&, const Target&);
 
 // A step's name: the node's, or its number if it has none.
 std::string step_name(const Graph&, NodeId);
@@ -24,7 +31,7 @@ Result<KernelChoices> choose_kernels(const Graph&, const std::vector<bool>& live
 std::vector<Candidate> candidates(const ConvShape&, const std::vector<ConvChoice>&);
 
 // A choice as the plan has it, without bias and epilogue.
-ConvKernel conv_kernel(const ConvShape&, const ConvChoice&);
+ConvKernel conv_kernel(const ConvShape&, const ConvChoice&, const Target&);
 int64_t conv_units(const ConvKernel&);
 
 }  // namespace cardinal

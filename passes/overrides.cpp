@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "passes/kernel_choice.h"
 #include "passes/planner.h"
 
 namespace cardinal {
@@ -30,11 +31,16 @@ std::vector<Word> split_line(std::string_view line, uint32_t file, uint32_t numb
 // "" or what is wrong with the setting.
 std::string apply_setting(std::string_view key, std::string_view value, StepOverride& step) {
   if (key == "algorithm") {
-    for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2,
-                                    ConvAlgorithm::winograd_f4})
-      if (value == to_string(algorithm)) step.algorithm = algorithm;
-    if (step.algorithm) return {};
-    return fmt::format("unknown algorithm '{}'; use direct, lanes, winograd_f2 or winograd_f4", value);
+    step.algorithm = parse_algorithm(value);
+    using Gpu = GpuConvKernel::Algorithm;
+    for (Gpu algorithm : {Gpu::mma, Gpu::patch, Gpu::depthwise, Gpu::simt})
+      if (value == to_string(algorithm)) step.gpu_algorithm = algorithm;
+    if (step.algorithm || step.gpu_algorithm) return {};
+    return fmt::format(
+        "unknown algorithm '{}'; use direct, lanes, winograd_f2, winograd_f4, strassen_1 or strassen_2, or "
+        "on a "
+        "GPU mma, patch, depthwise or simt",
+        value);
   }
   std::optional<int>* field = key == "pixels"     ? &step.pixels
                               : key == "panel"    ? &step.panel
@@ -88,6 +94,24 @@ Result<std::map<std::string, StepOverride>> read_overrides(SourceMap& sources, c
   }
   if (errors.has_errors()) return errors;
   return overrides;
+}
+
+std::string print_overrides(const Plan& plan, const Graph& graph) {
+  std::string text;
+  for (const Step& step : plan.steps) {
+    if (step.candidates.empty()) continue;
+    const std::string name = step_name(graph, step.node);
+    const auto tile = [&](const auto& kernel) {
+      return fmt::format("{} algorithm={} pixels={} panel={} k_unroll={}\n", name,
+                         to_string(step.candidates.front().algorithm), kernel.pixels, kernel.panel,
+                         kernel.k_unroll);
+    };
+    if (const auto* conv = std::get_if<ConvKernel>(&step.kernel)) text += tile(*conv);
+    if (const auto* fast = std::get_if<StrassenKernel>(&step.kernel)) text += tile(*fast);
+    if (const auto* gpu = std::get_if<GpuConvKernel>(&step.kernel))
+      text += fmt::format("{} algorithm={}\n", name, to_string(gpu->algorithm));
+  }
+  return text;
 }
 
 }  // namespace cardinal

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <tuple>
 
 #include "ir/interpreter.h"
+#include "passes/gpu_packing.h"
 #include "passes/planner.h"
+#include "passes/strassen.h"
 #include "passes/tiling.h"
 #include "passes/winograd.h"
 
@@ -22,10 +25,18 @@ std::pair<int64_t, int64_t> panel_channels(const ConvKernel& kernel, int64_t p) 
   return {first * kChannelBlock, std::min((first + kernel.reduce_blocks) * kChannelBlock, kernel.shape.ic)};
 }
 
-int64_t packed_floats(const Step& step, Packing packing) {
-  const int64_t blocks = step.output.blocks();
+int64_t packed_floats(const Step& step, const PackedWeight& weight) {
+  const Packing packing = weight.packing;
+  const int64_t blocks = step.output.blocks(), ic = step.inputs[0].shape.c();
+  if (packing == Packing::strassen_products) return blocks / 2 * strassen_block_floats(ic);
+  if (packing == Packing::strassen_ratios) return ic / 2;
+  if (packing == Packing::strassen_scales) {
+    const bool outer = weight.product < 0 && std::get<StrassenKernel>(step.kernel).outer_scale;
+    return (outer ? blocks : blocks / 2) * kChannelBlock;
+  }
   if (packing == Packing::channel_vector) return blocks * kChannelBlock;
   if (packing == Packing::taps) return round_up(std::get<ChannelConvKernel>(step.kernel).size, kChannelBlock);
+  if (packing == Packing::gpu_conv) return gpu_packed_floats(std::get<GpuConvKernel>(step.kernel));
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   const ConvShape& s = kernel.shape;
   if (packing != Packing::conv_lanes) return ceil_div(s.oc, kChannelBlock) * weight_block_floats(kernel);
@@ -76,16 +87,76 @@ void pack_lanes(const ConvKernel& kernel, const Tensor& weight, std::span<float>
             *to++ = output_channel(s, weight, lane).at(lane / width * width + k, ky * s.kw + kx);
 }
 
-void pack(const Step& step, Packing packing, const Tensor& constant, std::span<float> out) {
-  if (packing == Packing::channel_vector || packing == Packing::taps) {
-    if (packing == Packing::channel_vector && constant.data.size() == 1)
-      std::fill(out.begin(), out.end(), static_cast<float>(constant.data[0]));
-    std::transform(constant.data.begin(), constant.data.end(), out.begin(),
-                   [](double x) { return static_cast<float>(x); });
-    return;
+void to_floats(std::span<const double> values, std::span<float> out) {
+  std::transform(values.begin(), values.end(), out.begin(), [](double x) { return static_cast<float>(x); });
+}
+
+void pack_channels(const PackedWeight& weight, const Tensor& constant, std::span<float> out) {
+  if (constant.data.size() == 1)
+    return std::fill(out.begin(), out.end(), static_cast<float>(constant.data[0]));
+  const std::span<const double> values =
+      std::span(constant.data).subspan(static_cast<size_t>(weight.first_channel));
+  to_floats(values.first(std::min(values.size(), out.size())), out);
+}
+
+void pack_products(const std::vector<Tensor>& products, std::span<float> out) {
+  const int64_t oc = products[0].type.shape[0], ic = products[0].type.shape[1];
+  const auto block_floats = static_cast<size_t>(strassen_block_floats(2 * ic));
+  for (int64_t block = 0; block < oc / kChannelBlock; ++block) {
+    float* to = out.subspan(static_cast<size_t>(block) * block_floats, block_floats).data();
+    for (const Tensor& product : products)
+      for (int64_t k = 0; k < ic; ++k)
+        for (int64_t c = block * kChannelBlock; c < (block + 1) * kChannelBlock; ++c)
+          *to++ = static_cast<float>(product.data[static_cast<size_t>(c * ic + k)]);
+  }
+}
+
+// What strassen.h makes of one constant after another, whose weights are asked for product by product.
+class StrassenCache {
+ public:
+  const StrassenWeights& get(const PackedWeight& weight, const Tensor& constant) {
+    if (constant_ != weight.constant) {
+      constant_ = weight.constant;
+      whole_ = strassen_weights(constant);
+      product_ = -1;
+    }
+    if (weight.product < 0) return whole_;
+    if (product_ != weight.product)
+      part_ = strassen_weights(whole_.products[static_cast<size_t>(weight.product)]);
+    product_ = weight.product;
+    return part_;
+  }
+
+ private:
+  std::optional<NodeId> constant_;
+  int product_ = -1;
+  StrassenWeights whole_, part_;
+};
+
+void pack_strassen(Packing packing, const StrassenWeights& weights, std::span<float> out) {
+  if (packing == Packing::strassen_ratios) return to_floats(weights.ratios, out);
+  if (packing == Packing::strassen_scales) return to_floats(weights.scales, out);
+  pack_products(weights.products, out);
+}
+
+void pack(const Step& step, const PackedWeight& weight, const Tensor& constant, StrassenCache& strassen,
+          std::span<float> out) {
+  switch (weight.packing) {
+    case Packing::channel_vector:
+      return pack_channels(weight, constant, out);
+    case Packing::taps:
+      return to_floats(constant.data, out);
+    case Packing::strassen_products:
+    case Packing::strassen_ratios:
+    case Packing::strassen_scales:
+      return pack_strassen(weight.packing, strassen.get(weight, constant), out);
+    case Packing::gpu_conv:
+      return pack_gpu_conv(std::get<GpuConvKernel>(step.kernel), constant, out);
+    default:
+      break;
   }
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
-  switch (packing) {
+  switch (weight.packing) {
     case Packing::conv_lanes:
       return pack_lanes(kernel, constant, out);
     case Packing::winograd_f2:
@@ -101,9 +172,17 @@ void pack(const Step& step, Packing packing, const Tensor& constant, std::span<f
 // block reduces over.
 using PackingKey = std::tuple<NodeId, Packing, int64_t, std::vector<int64_t>, int64_t>;
 
+bool depends_on_kernel(Packing packing) {
+  return packing == Packing::conv_panels || packing == Packing::conv_lanes ||
+         packing == Packing::winograd_f2 || packing == Packing::winograd_f4;
+}
+
 PackingKey packing_key(const Step& step, const PackedWeight& weight) {
-  if (weight.packing == Packing::channel_vector || weight.packing == Packing::taps)
-    return {weight.constant, weight.packing, weight.floats, {}, 1};
+  if (weight.packing == Packing::gpu_conv)
+    return {weight.constant, weight.packing, weight.floats,
+            gpu_packing_key(std::get<GpuConvKernel>(step.kernel)), 1};
+  if (!depends_on_kernel(weight.packing))
+    return {weight.constant, weight.packing, weight.floats, {weight.first_channel}, weight.product};
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   std::vector<int64_t> first_block;
   for (int64_t block = 0; block < ceil_div(kernel.shape.oc, kChannelBlock); ++block)
@@ -119,7 +198,7 @@ void lay_out_weights(std::span<Plan> plans) {
   for (Plan& plan : plans)
     for (Step& step : plan.steps)
       for (PackedWeight& weight : step.weights) {
-        weight.floats = packed_floats(step, weight.packing);
+        weight.floats = packed_floats(step, weight);
         const auto [place, is_new] = places.try_emplace(packing_key(step, weight), end);
         weight.offset = place->second;
         if (is_new) end += weight.floats;
@@ -138,14 +217,18 @@ int64_t weights_read(const Plan& plan) {
 
 std::vector<float> pack_weights(const Graph& graph, std::span<const Plan> plans, const WeightStore& store) {
   std::vector<float> packed(static_cast<size_t>(plans.front().weights_floats));
+  std::optional<NodeId> evaluated;
+  Tensor constant;
+  StrassenCache strassen;
   int64_t done = 0;  // offsets grow with the steps, except where a section is shared
   for (const Plan& plan : plans)
     for (const Step& step : plan.steps)
       for (const PackedWeight& weight : step.weights) {
         if (weight.offset < done) continue;
         done = weight.offset + weight.floats;
-        const Tensor constant = evaluate_constant(graph, weight.constant, store);
-        pack(step, weight.packing, constant,
+        if (evaluated != weight.constant) constant = evaluate_constant(graph, weight.constant, store);
+        evaluated = weight.constant;
+        pack(step, weight, constant, strassen,
              std::span(packed).subspan(static_cast<size_t>(weight.offset),
                                        static_cast<size_t>(weight.floats)));
       }

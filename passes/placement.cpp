@@ -31,9 +31,10 @@ std::optional<View> reshaped(View view, const Shape& shape, FlattenOrder order) 
 
 class Placer {
  public:
-  Placer(const Graph& graph, const std::function<bool(NodeId, const View&)>& writes)
+  Placer(const Graph& graph, const std::function<bool(NodeId, const View&)>& writes, const Format& format)
       : graph_(graph),
         writes_(writes),
+        format_(format),
         live_(live_nodes(graph)),
         root_(graph.size()),
         readers_(graph.size()) {}
@@ -65,8 +66,10 @@ class Placer {
   void place_boundary() {
     const auto place = [&](NodeId id, Space space, int i, Layout layout) {
       const Shape& shape = graph_[id].type.shape;
-      placement_.buffers.push_back({space, i, view_elements(shape, layout)});
+      const DType dtype = graph_[id].type.dtype;
+      placement_.buffers.push_back({space, i, floats_for(view_elements(shape, layout), dtype)});
       at(id) = {static_cast<int>(placement_.buffers.size()) - 1, make_view(space, i, 0, shape, layout)};
+      at(id).view.dtype = dtype;
     };
     int i = 0;
     for (NodeId id : graph_.inputs()) place(id, Space::input, i++, graph_[id].as<Input>()->layout);
@@ -109,9 +112,8 @@ class Placer {
 
   void place_in_workspace(NodeId id) {
     const Shape& shape = graph_[id].type.shape;
-    placement_.buffers.push_back({Space::workspace, 0, view_elements(shape, Layout::nchw16c)});
-    at(id) = {static_cast<int>(placement_.buffers.size()) - 1,
-              make_view(Space::workspace, 0, 0, shape, Layout::nchw16c)};
+    placement_.buffers.push_back({Space::workspace, 0, workspace_floats(shape, format_)});
+    at(id) = {static_cast<int>(placement_.buffers.size()) - 1, workspace_view(shape, format_)};
   }
 
   // A range of channels that needs no copy.
@@ -198,6 +200,7 @@ class Placer {
 
   const Graph& graph_;
   const std::function<bool(NodeId, const View&)>& writes_;
+  const Format& format_;
   std::vector<bool> live_;
   std::vector<NodeId> root_;
   std::vector<int> readers_;  // of a root: nodes that read it or a view of it
@@ -206,8 +209,9 @@ class Placer {
 
 }  // namespace
 
-Placement place_values(const Graph& graph, const std::function<bool(NodeId, const View&)>& writes) {
-  return Placer(graph, writes).run();
+Placement place_values(const Graph& graph, const std::function<bool(NodeId, const View&)>& writes,
+                       const Format& format) {
+  return Placer(graph, writes, format).run();
 }
 
 View channel_range(const View& whole, int64_t first, const Shape& shape) {

@@ -26,7 +26,7 @@ struct Placement {
   std::vector<Location> values;  // by NodeId; of an output node, the caller's buffer
 };
 
-// Activations live in NCHW16c in the workspace, with these exceptions:
+// Activations live in the workspace in `format`, with these exceptions:
 // - a flatten or concat that moves nothing is a view of its operand;
 // - concat parts that begin at whole blocks live inside the concat's buffer. Concats are placed largest
 // first, so that
@@ -37,7 +37,8 @@ struct Placement {
 // - a value that only one output needs is written to the caller's buffer if `writes(node, view)` says that
 // the kernel of
 //   its node can do that. Otherwise the output is a copy.
-Placement place_values(const Graph&, const std::function<bool(NodeId, const View&)>& writes);
+Placement place_values(const Graph&, const std::function<bool(NodeId, const View&)>& writes,
+                       const Format& format = {});
 
 // `whole`'s channels from `first` on, as a tensor of `shape`.
 View channel_range(const View& whole, int64_t first, const Shape& shape);

@@ -11,9 +11,35 @@ std::string_view to_string(ConvAlgorithm algorithm) {
     case ConvAlgorithm::winograd_f2:
       return "winograd_f2";
     case ConvAlgorithm::winograd_f4:
+      return "winograd_f4";
+    case ConvAlgorithm::strassen_1:
+      return "strassen_1";
+    case ConvAlgorithm::strassen_2:
       break;
   }
-  return "winograd_f4";
+  return "strassen_2";
+}
+
+std::optional<ConvAlgorithm> parse_algorithm(std::string_view text) {
+  for (ConvAlgorithm algorithm :
+       {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4,
+        ConvAlgorithm::strassen_1, ConvAlgorithm::strassen_2})
+    if (text == to_string(algorithm)) return algorithm;
+  return {};
+}
+
+std::string_view to_string(GpuConvKernel::Algorithm algorithm) {
+  switch (algorithm) {
+    case GpuConvKernel::Algorithm::simt:
+      return "simt";
+    case GpuConvKernel::Algorithm::depthwise:
+      return "depthwise";
+    case GpuConvKernel::Algorithm::patch:
+      return "patch";
+    case GpuConvKernel::Algorithm::mma:
+      break;
+  }
+  return "mma";
 }
 
 View make_view(Space space, int index, int64_t offset, const Shape& shape, Layout layout) {
@@ -46,12 +72,32 @@ View make_view(Space space, int index, int64_t offset, const Shape& shape, Layou
   return view;
 }
 
+View workspace_view(const Shape& shape, const Format& format) {
+  View view = make_view(Space::workspace, 0, 0, shape, format.layout);
+  if (format.layout == Layout::nhwc) {
+    view.stride_w = round_up(shape.c(), kChannelBlock);
+    view.stride_h = shape.w() * view.stride_w;
+    view.stride_n = shape.h() * view.stride_h;
+    view.padded = true;
+  }
+  view.dtype = format.dtype;
+  return view;
+}
+
+int64_t workspace_floats(const Shape& shape, const Format& format) {
+  return floats_for(shape.n() * workspace_view(shape, format).stride_n, format.dtype);
+}
+
 View image_rows(const View& view, int64_t image, int64_t row, int64_t images, int64_t rows) {
   View part = view;
   const bool repeated = view.stride_h == 0;
   part.offset += image * view.stride_n + (repeated ? 0 : row * view.stride_h);
   part.shape = {images, view.shape.c(), repeated ? view.shape.h() : rows, view.shape.w()};
   return part;
+}
+
+int64_t floats_for(int64_t elements, DType dtype) {
+  return ceil_div(elements * dtype_bytes(dtype), int64_t{sizeof(float)});
 }
 
 int64_t view_elements(const Shape& shape, Layout layout) {

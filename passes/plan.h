@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -17,7 +18,7 @@ namespace cardinal {
 
 enum class Space : uint8_t { input, output, workspace };
 
-// Where a tensor lives, as affine strides in elements (f32). Element (n, c, h, w) is at
+// Where a tensor lives, as affine strides in elements. Element (n, c, h, w) is at
 //   offset + n * stride_n + (c / 16) * stride_block + (c % 16) * stride_c + h * stride_h + w * stride_w
 // from the base of its space (the caller's buffer `index`, or the workspace). Rank-2 tensors have h = w = 1.
 struct View {
@@ -35,14 +36,24 @@ struct View {
   // part of a concat whose channels start within a block. Such a part, and any part before the last, is not
   // padded: its lanes belong to its neighbours.
   int64_t first_channel = 0;
+  DType dtype = DType::f32;                               // other types on a GPU only
   bool vector_channels() const { return stride_c == 1; }  // 16 channels of a pixel are one vector
   int64_t blocks() const { return ceil_div(shape.c(), kChannelBlock); }
   bool operator==(const View&) const = default;
 };
 View make_view(Space, int index, int64_t offset, const Shape&, Layout);  // the layout's dense strides
+// How values lie in the workspace: NCHW16c in f32; on a GPU NHWC, channels padded to whole blocks, in the
+// type that is computed in.
+struct Format {
+  Layout layout = Layout::nchw16c;
+  DType dtype = DType::f32;
+};
+View workspace_view(const Shape&, const Format&);
+int64_t workspace_floats(const Shape&, const Format&);
 // Rows [row, row + rows) of images [image, image + images); of all rows if they are one, repeated.
 View image_rows(const View&, int64_t image, int64_t row, int64_t images, int64_t rows);
 int64_t view_elements(const Shape&, Layout);  // buffer size in elements, pad lanes included
+int64_t floats_for(int64_t elements, DType);  // the room they take, in floats
 
 // ---- packed weights --------------------------------------------------------------------------------------
 
@@ -54,10 +65,17 @@ enum class Packing : uint8_t {
   winograd_f2,     // conv_panels of a 3x3 kernel transformed for tiles of 2x2 outputs; see winograd.h
   winograd_f4,     // the same for tiles of 4x4 outputs
   taps,            // the values as they are, zero up to a whole vector
+  // See StrassenKernel and strassen.h; of the whole kernel, or of a product of its first level.
+  strassen_products,
+  strassen_ratios,
+  strassen_scales,
+  gpu_conv,  // see GpuConvKernel
 };
 struct PackedWeight {
   NodeId constant{};  // the constant node it is made of
   Packing packing = Packing::channel_vector;
+  int64_t first_channel = 0;  // channel_vector: the values before are left out
+  int product = -1;    // strassen_*: of the first level that is cut up once more; -1: the kernel itself
   int64_t offset = 0;  // floats from the start of the packed weights, a multiple of 16
   int64_t floats = 0;
 };
@@ -86,18 +104,31 @@ struct ConvShape {
 //   apart (tiling.h). Unless groups straddle blocks, weights do not depend on the tile.
 //
 //   Units: ((p * n + image) * rows + row) * tiles_per_row + tile. Each is one register tile over the whole
-//   reduction.
+//   reduction. A kernel without groups may work in passes, for the caches' sake:
+//   - With pass_tiles > 0 units are taken in strips of that many tiles, all panels of a strip before the next
+//     strip: its part of x stays in L2. The unit of tile t (as counted above within a panel) is
+//     strip * panels * pass_tiles + p * (tiles of the strip) + t % pass_tiles, strip = t / pass_tiles.
+//   - With pass_blocks > 0 a range of units is gone through once for every pass_blocks input blocks, within
+//   each
+//     strip: so many weights of a panel stay in L1 from tile to tile. Partial sums wait in the output, which
+//     therefore may not lie over an operand.
+//   Neither changes the order of a sum.
 //
-// lanes: groups of width w = ic / groups = oc / groups in {1, 2, 4, 8}, several groups in one vector; w = 1
-//   is depthwise. Lane l of an output block takes input lane (l / w) * w + k of the same block, for k in
-//   [0, w). x has vector channels.
+// lanes: groups of width w = ic / groups = oc / groups, 1 (depthwise), 2, 4, 8 or an odd multiple of 8:
+// several in
+//   a vector, or a vector of 8 lanes for a part of one. Output channel c takes input channels c / w * w + k,
+//   for k in [0, w). x has vector channels.
 //
 //   Weights: [block][kh][k][kw][16]. Tile: `pixels` x 1 block. Units as for direct with p = block.
 //
 // winograd_f2, winograd_f4: three steps, a WinogradKernel on either side of a direct convolution; no
 //   ConvKernel has them.
-enum class ConvAlgorithm : uint8_t { direct, lanes, winograd_f2, winograd_f4 };
+//
+// strassen_1, strassen_2: a StrassenSumsKernel and a StrassenKernel, or two and seven times both; no
+//   ConvKernel has them.
+enum class ConvAlgorithm : uint8_t { direct, lanes, winograd_f2, winograd_f4, strassen_1, strassen_2 };
 std::string_view to_string(ConvAlgorithm);
+std::optional<ConvAlgorithm> parse_algorithm(std::string_view);
 
 // Rows of output pixels are cut into tiles; taps that fall into the padding are left out, not computed. A
 // tile's valid horizontal taps are known when it is planned, the valid vertical ones are a range computed per
@@ -120,12 +151,56 @@ struct ConvKernel {
   // differ by one, the wider tiles first.
   std::vector<RowTile> tiles;
   int64_t reduce_blocks = 0;
-  std::vector<int64_t> first_block;  // per panel; empty if all 0
+  std::vector<int64_t> first_block;         // per panel; empty if all 0
+  int64_t pass_tiles = 0, pass_blocks = 0;  // 0: all
   bool has_bias = false;
   Epilogue epilogue;
   // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.
   // x may have any strides. The epilogue's operands and the output have vector channels; an operand that is
   // broadcast over the image has h = w = 1 and stride_h = stride_w = 0.
+};
+
+// A convolution or linear layer on a GPU, whose image is as ConvKernel's.
+//
+// mma: a thread block computes `tile_m` pixels (of all images, row by row) x `tile_n` output channels of one
+//   group on tensor cores, the reduction (kh, kw, channels of the group, in this order) in steps of `tile_k`
+//   that pass through `stages` buffers in shared memory. Its warps share the tile as `warps_m` x `warps_n`.
+//   With `split_k` > 1 it computes one of as many parts of the reduction and writes its sums, in f32, to
+//   [split_k * n, oc, oh, ow]; a SplitSumKernel adds them up in a fixed order.
+//   Weights: [group][oc of the group][reduction, zero up to tile_k], in the type of x.
+//
+// patch: a thread block computes tile_h x tile_w pixels of an image x `tile_n` output channels on tensor
+//   cores. The input patch that they need is in shared memory, `patch_channels` channels a pixel, once for
+//   all taps. Eight output channels at a time reduce over the `window` input channels of their groups
+//   (grouped convolutions with groups of 4 to 64 channels; convolutions of images with up to 8 channels,
+//   whose x may have any view). Of 8 or 4 channels, 2 or 4 taps make a step of the tensor core's 16. Weights:
+//   [8 output channels][step][lane of a warp][4], as mma.sync wants them.
+//
+// depthwise: a thread computes 8 channels of `tile_w` pixels of a row. Weights: [kh][kw][channels], f32.
+//
+// simt: a thread computes 8 output channels of a pixel. Weights: [kh][kw][channels of a group][output
+//   channels up to whole blocks], f32.
+struct GpuConvKernel {
+  enum class Algorithm : uint8_t { simt, depthwise, patch, mma } algorithm = Algorithm::simt;
+  ConvShape shape;
+  DType dtype = DType::f16;  // of what is multiplied
+  int64_t tile_m = 0, tile_n = 0, tile_k = 0;
+  int warps_m = 1, warps_n = 1, stages = 1;
+  int64_t split_k = 1;
+  int64_t tile_h = 0, tile_w = 0, window = 0, patch_channels = 0;
+  bool has_bias = false;
+  Epilogue epilogue;
+  // Operands: as ConvKernel's, of any view unless the algorithm says otherwise.
+};
+
+std::string_view to_string(GpuConvKernel::Algorithm);
+
+// Adds up the parts of a split convolution and finishes it. inputs[0] is the parts, the rest the epilogue's
+// operands; weights[0] the bias if any.
+struct SplitSumKernel {
+  int64_t parts = 1;
+  bool has_bias = false;
+  Epilogue epilogue;
 };
 
 // One side of a Winograd convolution with tiles of `outputs` x `outputs` (winograd.h). Element e of the
@@ -144,6 +219,44 @@ struct WinogradKernel {
   Epilogue epilogue;
 };
 
+// The two steps of one level of fast matrix multiplication (strassen.h). Images are rows of pixels, cut into
+// halves: their views' rows 0 and 1 (shape [n, C, 2, pairs]), pixel i of one being paired with pixel i of the
+// other. The last few pixels of row 1 may not exist, being beyond an image of odd size; they count as 0, and
+// are neither read nor written. Every view has vector channels, which are whole blocks.
+//
+// StrassenSumsKernel: S1 to S4, one after another along the channels of the output, [n, 2 * C, 1, pairs].
+//   inputs[0] is x; weights[0] the ratios. Units: (block of C / 2 * n + image) * chunks + chunk of
+//   kStrassenChunk pixels.
+inline constexpr int64_t kStrassenChunk = 32;
+struct StrassenSumsKernel {
+  int64_t second = 0;  // pixels of row 1 that exist
+};
+
+// StrassenKernel: the seven products, added up in registers, tile by tile of `pixels` pairs x `panel` blocks
+// of the first half of the output channels; four tiles of results. A result is finished as
+//
+//   y = products * scales                     (the second half of the output channels only)
+//   accumulates: its value in the view before last becomes that value + y
+//   carries: y += the view after x
+//   outer_scale: y *= outer scales
+//   has_bias: y += bias
+//   output = epilogue(y)
+//
+// Operands: inputs[0] is x, then what is carried if anything, then the epilogue's, then what is accumulated
+// in if anything, then the sums. weights[0] the products' kernels, weights[1] the scales, then the outer
+// scales if any, then the bias if any.
+// Weights: [block of oc / 2][product][ic / 2][16 output lanes], blocks strassen_block_floats apart.
+// Units: each image's tiles come in chunks of `chunk` tiles (the last may have fewer), within a chunk panel
+// by panel: what a chunk's tiles read of x and the sums stays in the L2 cache.
+struct StrassenKernel {
+  int64_t second = 0;
+  int pixels = 0, panel = 1, k_unroll = 4;
+  std::vector<RowTile> tiles;
+  int64_t chunk = 1;
+  bool accumulates = false, carries = false, outer_scale = false, has_bias = false;
+  Epilogue epilogue;
+};
+
 // Every view has vector channels.
 struct PoolKernel {
   enum class Mode : uint8_t { max, average, global_average } mode = Mode::max;
@@ -158,12 +271,13 @@ struct PoolKernel {
 // out = epilogue(base), vector by vector. Every view has vector channels (or is broadcast along them), or all
 // have the same strides.
 struct PointwiseKernel {
-  enum class Base : uint8_t { copy, add, mul, scale, affine, prelu } base = Base::copy;
+  enum class Base : uint8_t { copy, add, mul, div, max, min, scale, affine, prelu } base = Base::copy;
   Epilogue epilogue;  // a standalone activation is copy with a one-step epilogue
-  // Operands: inputs[0], inputs[1] (add, mul), then the epilogue's. An operand that is broadcast along a
-  // dimension has the extent 1 and the stride 0 there; along channels stride_block = stride_c = 0. scale,
-  // affine and prelu: weights[0]; affine: weights[1] shift.
-  // Units: (block * n + image) * oh + row.
+  bool has_two_operands() const { return base >= Base::add && base <= Base::min; }
+  // Operands: inputs[0], inputs[1] (add, mul, div, max, min), then the epilogue's. An operand that is
+  // broadcast along a dimension has the extent 1 and the stride 0 there; along channels stride_block =
+  // stride_c = 0. scale, affine and prelu: weights[0]; affine: weights[1] shift. Units: (block * n + image) *
+  // oh + row.
 };
 
 // Copies a tensor between any two views of one logical shape, or an image to a vector, whose elements are the
@@ -205,6 +319,11 @@ struct SoftmaxKernel {
   bool log = false;
 };
 
+// The same; the output has one channel.
+struct ChannelPoolKernel {
+  bool max = false;  // else the mean
+};
+
 // The same. weights[0] scale, weights[1] shift.
 struct LayerNormKernel {
   double eps = 0;
@@ -235,9 +354,10 @@ struct ResponseNormKernel {
 };
 
 using Kernel =
-    std::variant<ConvKernel, WinogradKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
-                 ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel, LayerNormKernel, MomentsKernel,
-                 GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
+    std::variant<ConvKernel, GpuConvKernel, SplitSumKernel, WinogradKernel, StrassenSumsKernel,
+                 StrassenKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel, ResizeKernel,
+                 AdaptivePoolKernel, PadKernel, SoftmaxKernel, ChannelPoolKernel, LayerNormKernel,
+                 MomentsKernel, GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 
@@ -248,9 +368,20 @@ struct Rounding {
 
 // A choice that was considered and what is predicted of it.
 struct Candidate {
-  std::string text;         // "direct 14x2"
-  double microseconds = 0;  // one thread
+  ConvAlgorithm algorithm = ConvAlgorithm::direct;
+  std::string text;         // "direct 14x2 unroll 4"
+  double microseconds = 0;  // predicted, one thread
+  double measured_us = 0;   // by `cardinal tune`; 0: not measured
   Rounding rounding;
+  int64_t weight_bytes = 0;  // of the packed kernel
+};
+
+// How a step's kernel runs on a GPU.
+struct GpuLaunch {
+  int64_t grid_x = 1, grid_y = 1, grid_z = 1;  // thread blocks
+  int64_t threads = 1;                         // of a thread block
+  int64_t shared_bytes = 0;
+  int64_t thread_blocks() const { return grid_x * grid_y * grid_z; }
 };
 
 struct Step {
@@ -262,12 +393,16 @@ struct Step {
   std::vector<View> inputs;
   View output;
   std::vector<PackedWeight> weights;
-  int64_t units = 0;
-  double flops = 0;  // of direct convolution
+  int64_t units = 0;  // on a GPU its thread blocks
+  GpuLaunch launch;   // on a GPU
+  double flops = 0;   // of direct convolution
   int64_t bytes = 0;
-  double predicted_us = 0;
-  // The first is the one chosen, then the best first. Of Winograd's three steps the products have them, and
-  // theirs are the times of all three.
+  int64_t weight_bytes = 0;  // of them, what a convolution's kernel takes
+  double predicted_us = 0;   // one thread
+  // Of a convolution's first step with candidates: how tuning files call it; see tuning_key.
+  std::string tuning_key;
+  // The first is the one chosen, then the best first. Of several steps the (first) products have them, and
+  // theirs are the times of all.
   std::vector<Candidate> candidates;
 };
 
@@ -281,8 +416,10 @@ struct Plan {
 };
 
 std::string kernel_name(const Kernel&);  // "conv_direct_14x2", "max_pool", ...: what profiles and dumps show
-// One line per step: name, kernel, shapes, tile, units, views, predicted time; with `reasons` the candidates
-// below it.
-std::string print(const Plan&, const Graph&, bool reasons = false);
+// One line per step: name, kernel, shapes, tile, units, views, predicted time.
+std::string print(const Plan&, const Graph&);
+// Of that, the line before the steps, and the line of a step.
+std::string print_heading(const Plan&, const Graph&);
+std::string print_step(const Plan&, size_t i);
 
 }  // namespace cardinal

@@ -19,10 +19,29 @@ std::string name_of(const ConvKernel& k) {
   return fmt::format("conv_lanes{}_{}", k.shape.ic / k.shape.groups, k.pixels);
 }
 
+std::string name_of(const GpuConvKernel& k) {
+  switch (k.algorithm) {
+    case GpuConvKernel::Algorithm::simt:
+      return "conv_simt";
+    case GpuConvKernel::Algorithm::depthwise:
+      return "conv_depthwise";
+    case GpuConvKernel::Algorithm::patch:
+      return fmt::format("conv_patch_{}x{}x{}", k.tile_h, k.tile_w, k.tile_n);
+    case GpuConvKernel::Algorithm::mma:
+      break;
+  }
+  return fmt::format("conv_mma_{}x{}x{}{}", k.tile_m, k.tile_n, k.tile_k,
+                     k.split_k > 1 ? fmt::format("_split{}", k.split_k) : "");
+}
+
+std::string name_of(const SplitSumKernel&) { return "split_sum"; }
+
 std::string name_of(const WinogradKernel& k) {
   return fmt::format("winograd_f{}_{}", k.outputs,
                      k.side == WinogradKernel::Side::input ? "input" : "output");
 }
+
+std::string name_of(const StrassenKernel& k) { return fmt::format("strassen_{}x{}", k.pixels, k.panel); }
 
 std::string name_of(const PoolKernel& k) {
   if (k.mode == PoolKernel::Mode::global_average) return "global_avg_pool";
@@ -35,6 +54,12 @@ std::string name_of(const PointwiseKernel& k) {
       return "add";
     case PointwiseKernel::Base::mul:
       return "mul";
+    case PointwiseKernel::Base::div:
+      return "div";
+    case PointwiseKernel::Base::max:
+      return "max";
+    case PointwiseKernel::Base::min:
+      return "min";
     case PointwiseKernel::Base::scale:
       return "scale";
     case PointwiseKernel::Base::affine:
@@ -93,15 +118,28 @@ std::string describe_views(const Step& step) {
   return fmt::format("{} -> {}", text, describe(step.output));
 }
 
-std::string describe_conv(const ConvKernel& k) {
-  const ConvShape& s = k.shape;
+std::string describe_window(const ConvShape& s) {
   std::string text = fmt::format(" {}x{}", s.kh, s.kw);
   if (s.stride_h != 1 || s.stride_w != 1) text += fmt::format(" stride {}x{}", s.stride_h, s.stride_w);
   if (s.dilation_h != 1 || s.dilation_w != 1)
     text += fmt::format(" dilation {}x{}", s.dilation_h, s.dilation_w);
   if (s.groups != 1) text += fmt::format(" groups {}", s.groups);
+  return text;
+}
+
+std::string describe_conv(const GpuConvKernel& k) {
+  const std::string epilogue = describe_epilogue(k.has_bias, k.epilogue);
+  return describe_window(k.shape) + (epilogue.empty() ? "" : ";" + epilogue);
+}
+
+std::string describe_conv(const ConvKernel& k) {
+  const ConvShape& s = k.shape;
+  std::string text = describe_window(s);
   text += fmt::format("; {} tiles {}", k.collapsed ? "image" : "row", describe_tiles(k.tiles));
   if (k.algorithm == ConvAlgorithm::direct) text += fmt::format(", unroll {}", k.k_unroll);
+  if (k.pass_tiles) text += fmt::format(", strips of {} tiles", k.pass_tiles);
+  if (k.pass_blocks)
+    text += fmt::format(", {} of {} input blocks a pass", k.pass_blocks, ceil_div(s.ic, kChannelBlock));
   if (!k.first_block.empty())
     text += fmt::format(", reduces {} of {} input blocks", k.reduce_blocks, ceil_div(s.ic, kChannelBlock));
   const std::string epilogue = describe_epilogue(k.has_bias, k.epilogue);
@@ -110,44 +148,35 @@ std::string describe_conv(const ConvKernel& k) {
 
 std::string details(const Kernel& kernel) {
   return std::visit(
-      Overloaded{[](const ConvKernel& k) { return describe_conv(k); },
-                 [](const WinogradKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
-                 [](const PoolKernel& k) {
-                   return k.tiles.empty()
-                              ? std::string()
-                              : fmt::format(" {}x{} stride {}x{}; row tiles {}", k.shape.kh, k.shape.kw,
-                                            k.shape.stride_h, k.shape.stride_w, describe_tiles(k.tiles));
-                 },
-                 [](const PointwiseKernel& k) { return describe_epilogue(false, k.epilogue); },
-                 [](const ReorderKernel& k) {
-                   std::string text = k.flatten == FlattenOrder::hwc ? " in order hwc" : "";
-                   return k.zero_lanes ? text + fmt::format(" zero {} lanes", k.zero_lanes) : text;
-                 },
-                 [](const auto&) { return std::string(); }},
+      Overloaded{
+          [](const ConvKernel& k) { return describe_conv(k); },
+          [](const GpuConvKernel& k) { return describe_conv(k); },
+          [](const SplitSumKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
+          [](const WinogradKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
+          [](const StrassenKernel& k) {
+            return fmt::format("; pair tiles {}, unroll {}{}", describe_tiles(k.tiles), k.k_unroll,
+                               (k.carries ? "; carry" : "") + describe_epilogue(k.has_bias, k.epilogue));
+          },
+          [](const PoolKernel& k) {
+            return k.tiles.empty() ? std::string()
+                                   : fmt::format(" {}x{} stride {}x{}; row tiles {}", k.shape.kh, k.shape.kw,
+                                                 k.shape.stride_h, k.shape.stride_w, describe_tiles(k.tiles));
+          },
+          [](const PointwiseKernel& k) { return describe_epilogue(false, k.epilogue); },
+          [](const ReorderKernel& k) {
+            std::string text = k.flatten == FlattenOrder::hwc ? " in order hwc" : "";
+            return k.zero_lanes ? text + fmt::format(" zero {} lanes", k.zero_lanes) : text;
+          },
+          [](const auto&) { return std::string(); }},
       kernel);
-}
-
-// Candidates beyond the best few say little.
-constexpr size_t kShownCandidates = 6;
-
-std::string describe_candidates(const Step& step) {
-  std::string text;
-  for (size_t i = 0; i < step.candidates.size() && i < kShownCandidates; ++i) {
-    const Candidate& c = step.candidates[i];
-    text += fmt::format("        {} {:<24} {:9.1f} us, error {:.0e}, at most {:.0e}\n", i == 0 ? '*' : ' ',
-                        c.text, c.microseconds, c.rounding.expected, c.rounding.bound);
-  }
-  if (step.candidates.size() > kShownCandidates)
-    text += fmt::format("          and {} more, up to {:.1f} us\n", step.candidates.size() - kShownCandidates,
-                        step.candidates.back().microseconds);
-  return text;
 }
 
 }  // namespace
 
 std::string kernel_name(const Kernel& kernel) {
   return std::visit(
-      Overloaded{[](const ReorderKernel&) { return std::string("reorder"); },
+      Overloaded{[](const StrassenSumsKernel&) { return std::string("strassen_sums"); },
+                 [](const ReorderKernel&) { return std::string("reorder"); },
                  [](const GatherKernel&) { return std::string("gather"); },
                  [](const ResizeKernel&) { return std::string("resize"); },
                  [](const MomentsKernel&) { return std::string("moments"); },
@@ -158,27 +187,35 @@ std::string kernel_name(const Kernel& kernel) {
                  },
                  [](const PadKernel&) { return std::string("pad"); },
                  [](const SoftmaxKernel& k) { return std::string(k.log ? "log_softmax" : "softmax"); },
+                 [](const ChannelPoolKernel& k) {
+                   return std::string(k.max ? "channel_max_pool" : "channel_avg_pool");
+                 },
                  [](const LayerNormKernel&) { return std::string("layer_norm"); },
                  [](const ResponseNormKernel&) { return std::string("local_response_norm"); },
                  [](const auto& k) { return name_of(k); }},
       kernel);
 }
 
-std::string print(const Plan& plan, const Graph& graph, bool reasons) {
+std::string print_step(const Plan& plan, size_t i) {
+  const Step& step = plan.steps[i];
+  return fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units, {:.1f} us\n", i, step.name,
+                     kernel_name(step.kernel), to_string(step.inputs.front().shape),
+                     to_string(step.output.shape), details(step.kernel), describe_views(step), step.units,
+                     step.predicted_us);
+}
+
+std::string print_heading(const Plan& plan, const Graph& graph) {
   double total = 0;
   for (const Step& step : plan.steps) total += step.predicted_us;
-  std::string text = fmt::format(
+  return fmt::format(
       "plan {} for {}: {} steps, workspace {:.2f} MiB, weights {:.2f} MiB, predicted {:.1f} us\n", graph.name,
       plan.target.cpu, plan.steps.size(), static_cast<double>(plan.workspace_floats) / (1 << 18),
       static_cast<double>(plan.weights_floats) / (1 << 18), total);
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const Step& step = plan.steps[i];
-    const Shape& from = step.inputs.front().shape;
-    text += fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units, {:.1f} us\n", i, step.name,
-                        kernel_name(step.kernel), to_string(from), to_string(step.output.shape),
-                        details(step.kernel), describe_views(step), step.units, step.predicted_us);
-    if (reasons) text += describe_candidates(step);
-  }
+}
+
+std::string print(const Plan& plan, const Graph& graph) {
+  std::string text = print_heading(plan, graph);
+  for (size_t i = 0; i < plan.steps.size(); ++i) text += print_step(plan, i);
   return text;
 }
 

@@ -1,33 +1,37 @@
 // From a graph to a plan: layouts, algorithms and tiles, memory.
 #pragma once
 
+#include <limits>
 #include <map>
-#include <optional>
 #include <span>
 
 #include "ir/result.h"
 #include "passes/plan.h"
+#include "passes/tuning.h"
 
 namespace cardinal {
 
-// What an override file may set for a step; see read_overrides.
-struct StepOverride {
-  std::optional<ConvAlgorithm> algorithm;
-  std::optional<int> pixels, panel, k_unroll;
-  SourceLocation where;
-};
-
 struct PlanOptions {
   std::map<std::string, StepOverride> overrides;  // by step name
+  Tuning tuning;                                  // what was measured, of any CPU
   bool winograd = true;  // whether Winograd convolutions may be chosen without being asked for by name
+  // Levels of fast matrix multiplication that may be chosen without being asked for by name: 0, 1 or 2.
+  int fast_matmul = 2;
+  // How many times as large as a direct convolution's the packed kernel of an algorithm may be that is not
+  // asked for by name: 1.75 for one level of fast matrix multiplication, 3.06 for two, 1.78 for Winograd's
+  // F(2x2), 4 for F(4x4).
+  double max_weight_growth = std::numeric_limits<double>::infinity();
   // Whether algorithms are chosen so that results are the same bits for every target and every batch size,
   // or for this target and this batch; see choose_kernels.
   bool same_bits = true;
+  DType precision = DType::f16;  // of values and weights on a GPU; sums are f32
 };
 
 // One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.
 Result<std::map<std::string, StepOverride>> read_overrides(SourceMap& sources, const std::string& path,
                                                            std::string text);
+// A plan's choices in that form.
+std::string print_overrides(const Plan&, const Graph&);
 
 // The graph must have been through the pipeline (no batch_norm left, epilogues fused). Fails on an override
 // that names no step or asks for what the target or the shape cannot do.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "passes/strassen.h"
 #include "passes/winograd.h"
 
 namespace cardinal {
@@ -64,10 +65,52 @@ Amplification amplification(int outputs) {
   return result;
 }
 
+// What one level of fast matrix multiplication makes of errors, at the worst quarter of the output.
+struct LevelAmplification {
+  double typical = 0;    // of the expected error
+  double magnitude = 0;  // of the sum of the products' absolute values
+};
+
+// A quarter is a chain of products, which are added up one after another: after each, the sum has the
+// variance of all so far, in units of the variance of one term of a direct sum of twice the length. Equalised
+// factors are within sqrt(2) of one size, on either side.
+LevelAmplification level_amplification() {
+  const std::vector<std::vector<size_t>> chains{{0, 1}, {0, 2, 3, 4}, {0, 2, 5, 6}, {0, 2, 3, 5}};
+  LevelAmplification result;
+  for (const std::vector<size_t>& chain : chains) {
+    double variance = 0, sum = 0, magnitude = 0;
+    for (const size_t product : chain) {
+      double x = 0, kernel = 0, x_size = 0;
+      for (size_t quarter = 0; quarter < 4; ++quarter) {
+        const int a = kStrassenProducts[product].x[quarter], b = kStrassenProducts[product].kernel[quarter];
+        x += a * a, kernel += b * b, x_size += std::abs(a);
+      }
+      variance += sum + x * kernel / 2;
+      sum += x * kernel;
+      magnitude += x_size * kernel;
+    }
+    result.typical = std::max(result.typical, std::sqrt(variance / 2));
+    result.magnitude = std::max(result.magnitude, magnitude);
+  }
+  result.magnitude *= 2;
+  return result;
+}
+
+Rounding strassen_rounding(double channels, int levels) {
+  const LevelAmplification level = level_amplification();
+  const double half = channels / std::pow(2, levels);
+  // A chain has up to four products; besides, on each level three additions on x, one on weights (which are
+  // rounded as well), and three to finish.
+  const double operations = 4 * half + 8 * levels;
+  return {kTypicalUnit * std::sqrt(channels / 2) * std::pow(level.typical, levels),
+          kUnit * std::pow(level.magnitude, levels) * operations};
+}
+
 }  // namespace
 
 Rounding conv_rounding(const ConvShape& s, ConvAlgorithm algorithm) {
   const auto channels = static_cast<double>(s.ic / s.groups);
+  if (const int levels = strassen_levels(algorithm)) return strassen_rounding(channels, levels);
   const int outputs = winograd_outputs(algorithm);
   if (outputs == 0) {
     const double terms = channels * static_cast<double>(s.kh * s.kw);

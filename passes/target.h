@@ -3,9 +3,22 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace cardinal {
+
+// What planning for an NVIDIA GPU asks. Rates are what large kernels reach, not what data sheets promise.
+struct GpuFacts {
+  int arch = 80;          // 80: compute capability 8.0
+  bool specific = false;  // whether code is for this capability alone, such as sm_90a
+  int multiprocessors = 108;
+  int64_t shared_bytes = 163 << 10;  // of one thread block at most
+  double memory_gbps = 1700;         // GB/s
+  double tensor_tflops = 250;        // fp16 with fp32 sums, mma.sync
+  double simt_tflops = 15;           // fp32
+  bool operator==(const GpuFacts&) const = default;
+};
 
 struct Target {
   std::string triple = "x86_64-unknown-linux-gnu";
@@ -21,6 +34,7 @@ struct Target {
   int64_t l3_bytes = 32 << 20;     // what a core can count on when the others rest
   double ghz = 3.5;                // only scales predicted times
   uint32_t required_features = 0;  // cardinal_feature bits of <cardinal/abi.h>
+  std::optional<GpuFacts> gpu;  // an NVIDIA GPU, whose `cpu` is e.g. sm_90a; nothing above but that applies
   bool operator==(const Target&) const = default;
 };
 

@@ -70,6 +70,40 @@ InputWindows input_windows(const ConvShape& s, int64_t panel) {
   return windows;
 }
 
+Passes choose_passes(const ConvKernel& kernel, const Target& t) {
+  const ConvShape& s = kernel.shape;
+  if (kernel.algorithm != ConvAlgorithm::direct || s.groups != 1 || s.kh * s.kw != 1) return {};
+  // Bytes that a step of a tile's reduction reads of x and of the weights for each cycle of its
+  // multiply-adds. What L2 and L3 deliver beside them without being noticed was found on Zen 3: 6x1 tiles,
+  // which read 4 and 11, reach 82 to 91% of FMA peak without passes and 94 to 96% with them. 14x2 tiles of
+  // AVX-512 read half of that. Reading x from few input blocks is not noticed either: as many streams are
+  // prefetched by the CPU itself.
+  constexpr double kHiddenX = 3, kHiddenWeights = 8;
+  constexpr int64_t kPrefetchedStreams = 8;
+  const double cycles =
+      static_cast<double>(kernel.pixels * kernel.panel * kChannelBlock) / (t.vector_lanes * t.fma_per_cycle);
+  const int64_t tiles = s.n * row_count(s) * static_cast<int64_t>(kernel.tiles.size());
+  constexpr int64_t kFewTiles = 4;  // would not use weights again often enough
+  if (tiles < kFewTiles) return {};
+  Passes passes;
+  constexpr int64_t kVectorBytes = 4 * kChannelBlock;
+  const int64_t l1_blocks = t.l1_bytes / 2 / (kernel.panel * kChannelBlock * kVectorBytes);
+  if (static_cast<double>(kernel.panel * kVectorBytes) > kHiddenWeights * cycles &&
+      kernel.reduce_blocks > l1_blocks && l1_blocks > 0)
+    passes.blocks = ceil_div(kernel.reduce_blocks, ceil_div(kernel.reduce_blocks, l1_blocks));
+  const int64_t blocks = passes.blocks ? passes.blocks : kernel.reduce_blocks;
+  const int64_t l2_tiles = t.l2_bytes / 2 / (blocks * kVectorBytes * kernel.pixels);
+  const bool again = ceil_div(s.oc, kChannelBlock) > kernel.panel;  // a second panel reads x again
+  if (again && blocks > kPrefetchedStreams && static_cast<double>(4 * kernel.pixels) > kHiddenX * cycles &&
+      tiles > l2_tiles && l2_tiles >= kFewTiles)
+    passes.tiles = ceil_div(tiles, ceil_div(tiles, l2_tiles));
+  return passes;
+}
+
+bool prefetches_rows(const ConvShape& s, const Target& t) {
+  return s.kh > 1 && s.stride_h == 1 && 4 * s.n * s.ic * s.ih * s.iw > t.l2_bytes;
+}
+
 int64_t weight_block_floats(const ConvKernel& kernel) {
   const ConvShape& s = kernel.shape;
   const int64_t lines = std::min(kernel.reduce_blocks * kChannelBlock, s.ic) * s.kh * s.kw;

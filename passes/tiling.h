@@ -34,6 +34,14 @@ InputWindows input_windows(const ConvShape&, int64_t panel);
 // From the packed weights of one block of output channels to those of the next: an odd number of cache lines,
 // since the blocks of a panel, which are read together, would else fall into the same few sets of the caches.
 int64_t weight_block_floats(const ConvKernel&);
+// How a direct kernel without groups goes over its tiles and input blocks, see ConvKernel.
+struct Passes {
+  int64_t tiles = 0, blocks = 0;
+};
+Passes choose_passes(const ConvKernel&, const Target&);
+// Whether a lanes kernel prefetches the rows of x that the next row of pixels reads: x does not stay in L2.
+// Zen 3: the depthwise layers of MobileNetV2 on 112x112 and 56x56 take 0.87 and 0.95 of the time.
+bool prefetches_rows(const ConvShape&, const Target&);
 // Whether groups are whole blocks of channels on both sides, so that a panel within a group wastes nothing.
 bool groups_are_whole_blocks(const ConvShape&);
 

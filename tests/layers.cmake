@@ -1,5 +1,5 @@
 # Checks that includes run one way between the rooms: ir <- passes <- codegen <- compiler, runtime alone, and that only
-# codegen's sources see LLVM. Run as: cmake -DROOT=<repository> -P layers.cmake
+# codegen's sources and the tests' GPU emulator see LLVM. Run as: cmake -DROOT=<repository> -P layers.cmake
 cmake_minimum_required(VERSION 3.25)
 set(allowed_ir ir)
 set(allowed_passes ir passes)
@@ -22,6 +22,13 @@ foreach(room ir passes codegen compiler runtime)
   endforeach()
   if(NOT sources)
     string(APPEND failures "  no sources found in ${room}/\n")
+  endif()
+endforeach()
+file(GLOB_RECURSE sources RELATIVE ${ROOT} ${ROOT}/tests/*.h ${ROOT}/tests/*.cpp)
+foreach(source ${sources})
+  file(STRINGS ${ROOT}/${source} includes REGEX "^ *# *include *[\"<](llvm|lld)/")
+  if(includes AND NOT source MATCHES "^tests/simt/")
+    string(APPEND failures "  ${source}: ${includes} (of the tests only tests/simt/ may include LLVM)\n")
   endif()
 endforeach()
 if(failures)

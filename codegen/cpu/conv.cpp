@@ -1,5 +1,7 @@
 #include "codegen/cpu/conv.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "codegen/cpu/epilogue.h"
@@ -17,6 +19,24 @@ void Panels::append(const PanelClass& panel, int64_t first, int64_t offset) {
 bool masked(const Step& step) {
   auto lacks_lanes = [](const View& view) { return last_block_lanes(view) < kChannelBlock; };
   return lacks_lanes(step.output) || std::any_of(step.inputs.begin(), step.inputs.end(), lacks_lanes);
+}
+
+Values load_partial(Emitter& e, const ConvTile& tile) {
+  const View& view = tile.step.output;
+  Values acc;
+  for (int i = 0; i < tile.variant.pixels; ++i)
+    for (int j = 0; j < tile.panel.blocks; ++j)
+      acc.push_back(
+          e.load_block(view, block_address(e, view, tile.out, {.block = j, .w = i}), tile.lanes(view, j)));
+  return acc;
+}
+
+void store_partial(Emitter& e, const ConvTile& tile, const Values& acc) {
+  const View& view = tile.step.output;
+  for (int i = 0; i < tile.variant.pixels; ++i)
+    for (int j = 0; j < tile.panel.blocks; ++j)
+      e.store_block(view, acc[static_cast<size_t>(i * tile.panel.blocks + j)],
+                    block_address(e, view, tile.out, {.block = j, .w = i}), tile.lanes(view, j));
 }
 
 void store_tile(Emitter& e, const ConvTile& tile, const Values& acc, int first_lane) {
@@ -41,13 +61,14 @@ ConvShape row_shape(const ConvKernel& kernel) {
 }
 
 // Parameters: x, weights, out, the epilogue's operands, the bias if any, the weights to be prefetched if any,
-// the row range if it varies.
-llvm::Function* tile_function(Emitter& e, ConvTile tile, llvm::StringRef name,
+// the row range if it varies, the panel's index if `indexed`.
+llvm::Function* tile_function(Emitter& e, ConvTile tile, bool indexed, llvm::StringRef name,
                               llvm::function_ref<void(const ConvTile&)> emit_tile) {
   size_t operand_count = tile.step.inputs.size() - 1;
   size_t optional_count = (tile.kernel.has_bias ? 1 : 0) + (tile.ahead_lines ? 1 : 0);
   llvm::SmallVector<llvm::Type*> parameters(3 + operand_count + optional_count, e.ptr);
   if (!tile.rows.constant()) parameters.append(2, e.i64);
+  if (indexed) parameters.push_back(e.i64);
   return e.outlined(name, parameters, [&](llvm::Function* function) {
     // Only the operands of the epilogue may be where the output is.
     for (unsigned i : {0u, 1u}) function->addParamAttr(i, llvm::Attribute::NoAlias);
@@ -59,56 +80,138 @@ llvm::Function* tile_function(Emitter& e, ConvTile tile, llvm::StringRef name,
     if (tile.kernel.has_bias) tile.bias = function->getArg(next++);
     if (tile.ahead_lines) tile.ahead = function->getArg(next++);
     tile.rows = rows_from(tile.rows, function, next);
+    if (indexed) tile.index = function->getArg(function->arg_size() - 1);
     emit_tile(tile);
   });
 }
+
+// The walk over units.
+class ConvUnits {
+ public:
+  ConvUnits(Emitter& e, const Step& step, const ConvKernel& kernel, const KernelArguments& arguments,
+            const Panels& panels, llvm::function_ref<void(const ConvTile&)> emit_tile)
+      : e(e), step_(step), kernel_(kernel), arguments_(arguments), panels_(panels), emit_tile_(emit_tile) {}
+
+  void emit() {
+    auto all = [&](const ReducePass& pass, Index number) {
+      return [&, pass, number](llvm::Value* unit) { emit_unit(unit, pass, number); };
+    };
+    const int64_t passes = kernel_.pass_blocks ? ceil_div(kernel_.reduce_blocks, kernel_.pass_blocks) : 1;
+    if (passes == 1) return e.for_range(arguments_.begin, arguments_.end, 1, all({kernel_.reduce_blocks}, 0));
+    // Strip by strip, of those that the range of units reaches into.
+    const int64_t strip_units = static_cast<int64_t>(panels_.class_of.size()) * strip_;
+    llvm::Value* last = e.div(e.add(arguments_.end, strip_units - 1), strip_units);
+    e.for_range(e.div(arguments_.begin, strip_units), last, 1, [&](llvm::Value* strip) {
+      llvm::Value* begin = e.max(arguments_.begin, e.mul(strip, strip_units));
+      llvm::Value* end = e.min(arguments_.end, e.mul(e.add(strip, 1), strip_units));
+      e.for_range(begin, end, 1, all({kernel_.pass_blocks, true, false}, 0));
+      e.for_range(1, passes - 1, 1, [&](llvm::Value* pass) {
+        e.for_range(begin, end, 1, all({kernel_.pass_blocks, false, false}, pass));
+      });
+      const int64_t rest = kernel_.reduce_blocks - (passes - 1) * kernel_.pass_blocks;
+      e.for_range(begin, end, 1, all({rest, false, true}, passes - 1));
+    });
+  }
+
+ private:
+  struct Position {
+    UnitIndex at;
+    llvm::Value* of_strip;  // which tile of its strip it is
+  };
+
+  // Within a strip units are counted as they are without strips.
+  Position locate(llvm::Value* unit) const {
+    const int64_t panels = static_cast<int64_t>(panels_.class_of.size());
+    if (strip_ == tiles_) return {decode_unit(e, unit, shape_, tiling_.tiles.size()), e.rem(unit, tiles_)};
+    llvm::Value* first = e.mul(e.div(unit, panels * strip_), strip_);
+    unit = e.rem(unit, panels * strip_);
+    llvm::Value* tiles = tiles_ % strip_ == 0 ? e.integer(strip_) : e.min(strip_, e.sub(tiles_, first));
+    llvm::Value* panel = e.builder.CreateUDiv(unit, tiles);
+    llvm::Value* of_strip = e.builder.CreateURem(unit, tiles);
+    llvm::Value* canonical = e.add(e.mul(panel, tiles_), e.add(first, of_strip));
+    return {decode_unit(e, canonical, shape_, tiling_.tiles.size()), of_strip};
+  }
+
+  // The weights to be prefetched in a pass: those of the next panel for the pass, after the last panel those
+  // of the first one for the next pass, after the last pass what follows in memory, the next layer's.
+  llvm::Value* next_weights(llvm::Value* w, llvm::Value* panel, const ReducePass& pass, Index number) const {
+    llvm::Value* next = e.element(w, panels_.floats);
+    if (pass.whole()) return next;
+    const int64_t panels = static_cast<int64_t>(panels_.class_of.size()), slice = pass_floats();
+    llvm::Value* wrap = pass.ends ? e.element(arguments_.weights[0], panels * panels_.floats)
+                                  : e.element(arguments_.weights[0], e.mul(e.add(number, 1), slice));
+    return e.builder.CreateSelect(e.less(e.add(panel, 1), panels), next, wrap);
+  }
+
+  int64_t pass_floats() const { return kernel_.pass_blocks * panels_.block_floats; }
+
+  void emit_unit(llvm::Value* unit, const ReducePass& pass, Index number) {
+    const auto [at, of_strip] = locate(unit);
+    RowRange rows = valid_rows(e, shape_, at.row);
+    llvm::Value* pixel = first_pixel(e, tiling_, at.tile);
+    llvm::Value* block = e.mul(at.outer, kernel_.panel);
+    auto at_tile = [&](const View& view, llvm::Value* base) {
+      return block_address(e, view, base, {at.image, block, at.row, pixel});
+    };
+    Index first = e.table_entry(panels_.first_block, at.outer, "first_block");
+    llvm::Value* w =
+        e.element(arguments_.weights[0], e.table_entry(panels_.weight_offset, at.outer, "weight_offset"));
+    if (!pass.whole()) {
+      first = e.mul(number, kernel_.pass_blocks);
+      w = e.element(w, e.mul(number, pass_floats()));
+    }
+    BlockIndex window{at.image, first, e.sub(e.mul(at.row, shape_.stride_h), shape_.pad_top),
+                      e.sub(e.mul(pixel, shape_.stride_w), shape_.pad_left)};
+    Values call{block_address(e, step_.inputs[0], arguments_.inputs[0], window), w,
+                at_tile(step_.output, arguments_.out)};
+    for (size_t i = 1; i < step_.inputs.size(); ++i)
+      call.push_back(at_tile(step_.inputs[i], arguments_.inputs[i]));
+    if (kernel_.has_bias) call.push_back(e.element(arguments_.weights[1], e.mul(block, kChannelBlock)));
+    const int64_t prefetched = pass.whole() ? panels_.prefetch_floats
+                                            : panels_.prefetch_floats * pass.blocks / kernel_.reduce_blocks;
+    const int64_t ahead_lines = ceil_div(prefetched, kLineFloats * strip_);
+    if (ahead_lines)
+      call.push_back(
+          e.element(next_weights(w, at.outer, pass, number), e.mul(of_strip, ahead_lines * kLineFloats)));
+    append_rows(e, rows, call);
+    if (panels_.indexed) call.push_back(at.outer);
+
+    emit_by_class(e, at.outer, panels_.class_of, [&](int p) {
+      emit_by_class(e, at.tile, tiling_.variant_of, [&](int v) {
+        ConvTile tile{step_,
+                      kernel_,
+                      shape_,
+                      tiling_.variants[static_cast<size_t>(v)],
+                      panels_.classes[static_cast<size_t>(p)],
+                      pass};
+        tile.ahead_lines = ahead_lines;
+        tile.rows = rows;
+        const char* part = pass.whole() ? "" : pass.starts ? ".first" : pass.ends ? ".last" : ".middle";
+        std::string tile_name = fmt::format("{}.panel{}.tile{}{}", name_, p, v, part);
+        e.builder.CreateCall(tile_function(e, tile, panels_.indexed, tile_name, emit_tile_), call);
+      });
+    });
+  }
+
+  Emitter& e;
+  const Step& step_;
+  const ConvKernel& kernel_;
+  const KernelArguments& arguments_;
+  const Panels& panels_;
+  llvm::function_ref<void(const ConvTile&)> emit_tile_;
+  const ConvShape shape_ = row_shape(kernel_);
+  const Tiling tiling_ = make_tiling(shape_, kernel_.tiles);
+  const std::string name_ = e.builder.GetInsertBlock()->getParent()->getName().str();
+  // Tiles of a panel, and how many of them are a strip.
+  const int64_t tiles_ = shape_.n * shape_.oh * static_cast<int64_t>(tiling_.tiles.size());
+  const int64_t strip_ = kernel_.pass_tiles ? std::min(kernel_.pass_tiles, tiles_) : tiles_;
+};
 
 }  // namespace
 
 void emit_conv(Emitter& e, const Step& step, const ConvKernel& kernel, const KernelArguments& arguments,
                const Panels& panels, llvm::function_ref<void(const ConvTile&)> emit_tile) {
-  ConvShape shape = row_shape(kernel);
-  Tiling tiling = make_tiling(shape, kernel.tiles);
-  std::string name = e.builder.GetInsertBlock()->getParent()->getName().str();
-  int64_t tiles_of_panel = shape.n * shape.oh * static_cast<int64_t>(tiling.tiles.size());
-  int64_t ahead_lines = ceil_div(panels.prefetch_floats, kLineFloats * tiles_of_panel);
-
-  auto one_unit = [&](llvm::Value* unit) {
-    UnitIndex at = decode_unit(e, unit, shape, tiling.tiles.size());
-    RowRange rows = valid_rows(e, shape, at.row);
-    llvm::Value* pixel = first_pixel(e, tiling, at.tile);
-    llvm::Value* block = e.mul(at.outer, kernel.panel);
-    auto at_tile = [&](const View& view, llvm::Value* base) {
-      return block_address(e, view, base, {at.image, block, at.row, pixel});
-    };
-    BlockIndex window{at.image, e.table_entry(panels.first_block, at.outer, "first_block"),
-                      e.sub(e.mul(at.row, shape.stride_h), shape.pad_top),
-                      e.sub(e.mul(pixel, shape.stride_w), shape.pad_left)};
-    llvm::Value* w =
-        e.element(arguments.weights[0], e.table_entry(panels.weight_offset, at.outer, "weight_offset"));
-    Values call{block_address(e, step.inputs[0], arguments.inputs[0], window), w,
-                at_tile(step.output, arguments.out)};
-    for (size_t i = 1; i < step.inputs.size(); ++i)
-      call.push_back(at_tile(step.inputs[i], arguments.inputs[i]));
-    if (kernel.has_bias) call.push_back(e.element(arguments.weights[1], e.mul(block, kChannelBlock)));
-    if (ahead_lines) {
-      llvm::Value* done = e.mul(e.rem(unit, tiles_of_panel), ahead_lines * kLineFloats);
-      call.push_back(e.element(e.element(w, panels.prefetch_floats), done));
-    }
-    append_rows(e, rows, call);
-
-    emit_by_class(e, at.outer, panels.class_of, [&](int p) {
-      emit_by_class(e, at.tile, tiling.variant_of, [&](int v) {
-        ConvTile tile{step, kernel, shape, tiling.variants[static_cast<size_t>(v)],
-                      panels.classes[static_cast<size_t>(p)]};
-        tile.ahead_lines = ahead_lines;
-        tile.rows = rows;
-        std::string tile_name = name + ".panel" + std::to_string(p) + ".tile" + std::to_string(v);
-        e.builder.CreateCall(tile_function(e, tile, tile_name, emit_tile), call);
-      });
-    });
-  };
-  e.for_range(arguments.begin, arguments.end, 1, one_unit);
+  ConvUnits(e, step, kernel, arguments, panels, emit_tile).emit();
 }
 
 }  // namespace cardinal

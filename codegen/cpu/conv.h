@@ -28,6 +28,9 @@ struct Panels {
   std::vector<int> class_of;           // the rest by panel
   std::vector<int64_t> first_block;    // of the input
   std::vector<int64_t> weight_offset;  // floats
+  bool indexed = false;                // whether tile functions are told which panel they compute
+  int64_t floats = 0;                  // from a panel's weights to the next one's
+  int64_t block_floats = 0;            // from those of one input block to those of the next
   int64_t prefetch_floats =
       0;  // of the next panel, fetched into L2 while a panel's tiles are computed; 0: none
   void append(const PanelClass&, int64_t first, int64_t offset);
@@ -37,6 +40,13 @@ struct Panels {
 // channel.
 bool masked(const Step&);
 
+// Which part of the reduction a tile function does, see ConvKernel.
+struct ReducePass {
+  int64_t blocks = 0;               // of the input
+  bool starts = true, ends = true;  // else it takes up the partial sums in the output, leaves them there
+  bool whole() const { return starts && ends; }
+};
+
 // A tile function: what it is made for, and its parameters.
 struct ConvTile {
   const Step& step;
@@ -44,9 +54,11 @@ struct ConvTile {
   const ConvShape& shape;  // rows joined if the kernel is collapsed
   const TileVariant& variant;
   const PanelClass& panel;
-  llvm::Value* x = nullptr;  // at channel 0 of the panel's first block, row 0 and tap 0 of pixel 0's window
-  llvm::Value* w = nullptr;  // the panel's
-  llvm::Value* bias = nullptr;   // of the panel; null if there is none
+  ReducePass pass;
+  llvm::Value* x = nullptr;     // at channel 0 of the pass's first block, row 0 and tap 0 of pixel 0's window
+  llvm::Value* w = nullptr;     // the panel's, of the pass's first block
+  llvm::Value* bias = nullptr;  // of the panel; null if there is none
+  llvm::Value* index = nullptr;  // of the panel, if Panels::indexed
   llvm::Value* ahead = nullptr;  // this tile's share of the next panel's weights, to be prefetched
   int64_t ahead_lines = 0;       // of 64 bytes
   llvm::Value* out = nullptr;    // at pixel 0 and block 0 of the tile, as are the epilogue's operands
@@ -59,6 +71,10 @@ struct ConvTile {
     return is_last_block(j) ? last_block_lanes(view) : static_cast<int>(kChannelBlock);
   }
 };
+
+// Partial sums, one for each result, from where the output is and back.
+Values load_partial(Emitter&, const ConvTile&);
+void store_partial(Emitter&, const ConvTile&, const Values& acc);
 
 // Applies the epilogue to the results of pixel i and block j, at [i * panel.blocks + j], and stores them.
 // They are whole blocks, or narrower vectors starting at lane `first_lane` of their blocks.

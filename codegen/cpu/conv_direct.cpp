@@ -1,6 +1,6 @@
 // Direct convolution: a register tile of `pixels` x `panel` blocks over the whole reduction.
 //
-//   acc[i][j] = bias
+//   acc[i][j] = bias, or the sums of the pass before
 //   for input block, kernel row in range, run of taps, tap, k (by k_unroll):    all rolled
 //     acc[i][j] += x[pixel i, tap, k] * w[k][j]
 #include "codegen/cpu/conv.h"
@@ -14,7 +14,8 @@ Panels make_panels(const Step& step, const ConvKernel& kernel) {
   int64_t ic_blocks = ceil_div(shape.ic, kChannelBlock), oc_blocks = ceil_div(shape.oc, kChannelBlock);
   int64_t tail = shape.ic % kChannelBlock, panel_floats = kernel.panel * weight_block_floats(kernel);
   Panels panels;
-  panels.prefetch_floats = panel_floats;
+  panels.floats = panels.prefetch_floats = panel_floats;
+  panels.block_floats = shape.kh * shape.kw * kChannelBlock * kChannelBlock;
   for (int64_t p = 0; p * kernel.panel < oc_blocks; ++p) {
     int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];
     bool whole = tail == 0 || first + kernel.reduce_blocks < ic_blocks;
@@ -53,9 +54,7 @@ Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t s
 // it is less than that, all at the start.
 int64_t lines_per_row(const ConvTile& tile) {
   constexpr int64_t kFewLines = 8;  // as many as are not worth spreading
-  return tile.ahead_lines <= kFewLines
-             ? 0
-             : ceil_div(tile.ahead_lines, tile.kernel.reduce_blocks * tile.shape.kh);
+  return tile.ahead_lines <= kFewLines ? 0 : ceil_div(tile.ahead_lines, tile.pass.blocks * tile.shape.kh);
 }
 
 void prefetch_lines(Emitter& e, llvm::Value* ahead, int64_t lines) {
@@ -103,18 +102,25 @@ void drop_signs_of_zeros(Emitter& e, const ConvShape& shape, Values& acc) {
   for (llvm::Value*& a : acc) a = e.fadd(a, e.splat(0.0));
 }
 
-void emit_tile(Emitter& e, const ConvTile& tile) {
-  Values start, acc;
+Values start_tile(Emitter& e, const ConvTile& tile) {
+  if (!tile.pass.starts) return load_partial(e, tile);
+  Values bias, acc;
   for (int j = 0; j < tile.panel.blocks; ++j)
-    start.push_back(tile.bias ? e.load_block(e.element(tile.bias, j * kChannelBlock), 64) : e.splat(0.0));
-  for (int i = 0; i < tile.variant.pixels; ++i) acc.append(start);
+    bias.push_back(tile.bias ? e.load_block(e.element(tile.bias, j * kChannelBlock), 64) : e.splat(0.0));
+  for (int i = 0; i < tile.variant.pixels; ++i) acc.append(bias);
+  return acc;
+}
 
+void emit_tile(Emitter& e, const ConvTile& tile) {
+  Values acc = start_tile(e, tile);
   if (lines_per_row(tile) == 0) prefetch_lines(e, tile.ahead, tile.ahead_lines);
-  int64_t whole = tile.kernel.reduce_blocks - (tile.panel.tail_channels ? 1 : 0);
+  const int64_t tail = tile.pass.ends ? tile.panel.tail_channels : 0;
+  int64_t whole = tile.pass.blocks - (tail ? 1 : 0);
   acc = e.for_range(0, whole, 1, acc, [&](llvm::Value* block, Values acc) {
     return reduce_block(e, tile, block, kChannelBlock, acc);
   });
-  if (tile.panel.tail_channels) acc = reduce_block(e, tile, e.integer(whole), tile.panel.tail_channels, acc);
+  if (tail) acc = reduce_block(e, tile, e.integer(whole), tail, acc);
+  if (!tile.pass.ends) return store_partial(e, tile, acc);
   drop_signs_of_zeros(e, tile.shape, acc);
   store_tile(e, tile, acc);
 }

@@ -1,40 +1,48 @@
-// Grouped convolution with groups of 1, 2, 4 or 8 channels: several groups in one vector.
+// Grouped convolution with groups of 1, 2, 4 or 8 channels, several groups in one vector, or of an odd
+// multiple of 8, which are computed 8 lanes at a time.
 //
 //   acc[i] = bias
-//   for kernel row in range (rolled), k in the group, chunk of taps:
+//   for kernel row in range (rolled), 8 channels of the group if it is wider, k of them, chunk of taps:
 //     for input column:  v = its lanes (l / width) * width + k;    loaded and spread once
 //       for tap s and pixel i that the column belongs to:  acc[i] += v * weight[k][s]
 //
-// On 256-bit targets a tile is computed in two passes of 8 lanes: a pass's accumulators and weights fit into
-// 16 registers.
+// On targets with narrower vectors than a block a tile is computed in passes of a vector's lanes, so that a
+// pass's accumulators and weights fit into the registers.
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include <map>
 
 #include "codegen/cpu/conv.h"
+#include "passes/tiling.h"
 
 namespace cardinal {
 namespace {
 
-// How each lane gets channel k of its group: a broadcast if a vector is one group; a constant permutation
-// within 128 bits (k loop unrolled, one cheap shuffle each); else a permutation with its indices in memory (k
-// loop rolled: a constant permutation across 128-bit lanes would become two shuffles).
+// How each lane gets channel k of its group: a broadcast if a vector lies in one group; a constant
+// permutation within 128 bits (k loop unrolled, one cheap shuffle each); else a permutation with its indices
+// in memory (k loop rolled: a constant permutation across 128-bit lanes would become two shuffles).
 enum class Spread : uint8_t { none, broadcast, in_lane, table };
+
+// Groups up to this width share a vector.
+constexpr int kWidestVectorGroup = 8;
 
 struct Pass {
   Emitter& e;
   const ConvTile& tile;
-  int width = 1;     // channels of a group
-  int lanes = 16;    // computed in this pass
-  int x_lanes = 16;  // of the input's that exist
+  int width = 1;      // channels of a group that are next to each other in x: at most 8
+  int64_t parts = 1;  // of so many channels that a group has
+  int lanes = 16;     // computed in this pass
+  int x_lanes = 16;   // of the input's that exist
   Spread spread = Spread::none;
   llvm::Value* table = nullptr;  // permutations by k, for Spread::table
+  llvm::Value* first_channel =
+      nullptr;  // of the lanes' group, if it has several parts; x is at channel 0 then
   const View& x_view() const { return tile.x_view(); }
 };
 
 Spread choose_spread(int width, int lanes) {
   if (width == 1) return Spread::none;
-  if (width == lanes) return Spread::broadcast;
+  if (width >= lanes) return Spread::broadcast;
   return width <= 4 ? Spread::in_lane : Spread::table;
 }
 
@@ -109,34 +117,79 @@ Values multiply_add(const Pass& p, llvm::Value* x, llvm::Value* w, llvm::Value* 
   return acc;
 }
 
+// Where part `part` of the group begins, for x at channel 0.
+llvm::Value* part_address(const Pass& p, llvm::Value* x, llvm::Value* part) {
+  Emitter& e = p.e;
+  if (p.parts == 1) return x;
+  llvm::Value* channel = e.add(p.first_channel, e.mul(part, p.width));
+  x = e.element(x, e.mul(e.div(channel, kChannelBlock), p.x_view().stride_block));
+  return e.element(x, e.mul(e.rem(channel, kChannelBlock), p.x_view().stride_c));
+}
+
 // The whole reduction for the lanes of a pass.
 Values reduce_pass(const Pass& p, llvm::Value* x, llvm::Value* w, const Values& start) {
   Emitter& e = p.e;
   const ConvShape& shape = p.tile.shape;
-  auto one_row = [&](llvm::Value* r, Values acc) {
-    llvm::Value* x_row = e.element(x, e.mul(r, shape.dilation_h * p.x_view().stride_h));
-    llvm::Value* w_row = e.element(w, e.mul(r, p.width * shape.kw * kChannelBlock));
+  const int64_t channel_floats = shape.kw * kChannelBlock, part_floats = p.width * channel_floats;
+  auto one_part = [&](llvm::Value* x, llvm::Value* w, Values acc) {
     auto one_channel = [&](llvm::Value* k, Values acc) {
-      return multiply_add(p, x_row, e.element(w_row, e.mul(k, shape.kw * kChannelBlock)), k, acc);
+      return multiply_add(p, x, e.element(w, e.mul(k, channel_floats)), k, acc);
     };
     bool rolled = p.spread == Spread::broadcast || p.spread == Spread::table;
     if (rolled) return e.for_range(0, p.width, 1, acc, one_channel);
     for (int k = 0; k < p.width; ++k) acc = one_channel(e.integer(k), acc);
     return acc;
   };
+  auto one_row = [&](llvm::Value* r, Values acc) {
+    llvm::Value* x_row = e.element(x, e.mul(r, shape.dilation_h * p.x_view().stride_h));
+    llvm::Value* w_row = e.element(w, e.mul(r, p.parts * part_floats));
+    return e.for_range(0, p.parts, 1, acc, [&](llvm::Value* part, Values acc) {
+      return one_part(part_address(p, x_row, part), e.element(w_row, e.mul(part, part_floats)), acc);
+    });
+  };
   return e.for_range(p.tile.rows.begin, p.tile.rows.end, 1, start, one_row, p.tile.rows.trips);
 }
 
+// Fetches half of what the next row of pixels reads of the block that this row does not.
+void prefetch_next_row(Emitter& e, const ConvTile& tile, int half) {
+  const ConvShape& s = tile.shape;
+  const View& view = tile.x_view();
+  const int64_t columns = tile.variant.pixels * s.stride_w, lines = columns * s.stride_h;
+  for (int64_t i = half * lines / 2; i < (half + 1) * lines / 2; ++i) {
+    const int64_t row = (s.kh - 1) * s.dilation_h + 1 + i / columns, column = s.kw / 2 + i % columns;
+    e.prefetch(e.element(tile.x, row * view.stride_h + column * view.stride_w), Emitter::Cache::l1);
+  }
+}
+
 void emit_tile(Emitter& e, const ConvTile& tile, int lanes, llvm::Value* table) {
-  auto width = static_cast<int>(tile.shape.ic / tile.shape.groups);
+  const auto width = static_cast<int>(tile.shape.ic / tile.shape.groups),
+             part = std::min(width, kWidestVectorGroup);
   auto* type = llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(lanes));
   for (int lane = 0; lane < kChannelBlock && lane < tile.lanes(tile.step.output, 0); lane += lanes) {
     llvm::Value* start = tile.bias ? e.load_block(e.element(tile.bias, lane), 4 * lanes, lanes, lanes)
                                    : llvm::Constant::getNullValue(type);
-    Pass pass{e, tile, width, lanes, tile.lanes(tile.x_view(), 0) - lane, choose_spread(width, lanes), table};
+    Pass pass{e,
+              tile,
+              part,
+              width / part,
+              lanes,
+              tile.lanes(tile.x_view(), 0) - lane,
+              choose_spread(part, lanes),
+              table};
+    llvm::Value* x = tile.x;
+    if (pass.parts > 1) {
+      llvm::Value* channel = e.add(e.mul(tile.index, kChannelBlock), lane);
+      pass.first_channel = e.mul(e.div(channel, width), width);
+      if (tile.panel.tail_channels) pass.x_lanes = static_cast<int>(tile.panel.tail_channels) - lane;
+    } else {
+      if (prefetches_rows(tile.shape, e.target))
+        for (int half = lane / 8; half < (lane + lanes) / 8; ++half) prefetch_next_row(e, tile, half);
+      const int group = lane / width * width;  // the first lane of the groups
+      x = e.element(x, group * tile.x_view().stride_c);
+    }
     Values acc(static_cast<size_t>(tile.variant.pixels), start);
     if (pass.x_lanes > 0)  // else these are pad lanes, and the weights' are zero
-      acc = reduce_pass(pass, e.element(tile.x, lane * tile.x_view().stride_c), e.element(tile.w, lane), acc);
+      acc = reduce_pass(pass, x, e.element(tile.w, lane), acc);
     store_tile(e, tile, acc, lane);
   }
 }
@@ -147,12 +200,16 @@ void emit_conv_lanes(Emitter& e, const Step& step, const ConvKernel& kernel,
                      const KernelArguments& arguments) {
   const ConvShape& shape = kernel.shape;
   int64_t width = shape.ic / shape.groups, blocks = ceil_div(shape.oc, kChannelBlock);
+  const bool wide = width > kWidestVectorGroup;
   Panels panels;
-  for (int64_t b = 0; b < blocks; ++b)
-    panels.append({1, b + 1 == blocks && masked(step), 0}, b,
+  panels.indexed = wide;
+  for (int64_t b = 0; b < blocks; ++b) {
+    const bool last = b + 1 == blocks;
+    panels.append({1, last && masked(step), wide && last ? shape.ic % kChannelBlock : 0}, wide ? 0 : b,
                   b * shape.kh * width * shape.kw * kChannelBlock);
-  int lanes = std::min<int>(e.target.vector_lanes, kChannelBlock);
-  llvm::Value* table = choose_spread(static_cast<int>(width), lanes) == Spread::table
+  }
+  int lanes = wide ? kWidestVectorGroup : std::min<int>(e.target.vector_lanes, kChannelBlock);
+  llvm::Value* table = !wide && choose_spread(static_cast<int>(width), lanes) == Spread::table
                            ? permutation_table(e, static_cast<int>(width))
                            : nullptr;
   emit_conv(e, step, kernel, arguments, panels,

@@ -70,7 +70,7 @@ struct Power {
 Power power_of(Emitter& e, llvm::Value* x) {
   llvm::IRBuilder<>& b = e.builder;
   // Between these bounds 2^n is a normal float; exp(-87.3) is 1.2e-38, exp(88.3) is 2.2e38.
-  x = at_most(e, 88.3, at_least(e, -87.3, x));
+  x = at_most(e, kLargestExponent, at_least(e, kLeastExponent, x));
   // Adding 1.5 * 2^23 leaves n, rounded, in the low bits of the significand.
   llvm::Value* shift = e.constant_like(x, 12582912.0);
   llvm::Value* shifted = e.fma(x, e.constant_like(x, std::numbers::log2e), shift);
@@ -229,6 +229,12 @@ llvm::Value* emit_activation(Emitter& e, const Activation& activation, llvm::Val
       return softsign(e, x);
     case Kind::mish:
       return mish(e, x);
+    case Kind::exp:
+      return emit_exp(e, x);
+    case Kind::sqrt:
+      return e.builder.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, at_least(e, 0.0, x));
+    case Kind::abs:
+      return magnitude(e, x);
     case Kind::affine:
       return e.fma(x, e.constant_like(x, activation.alpha), e.constant_like(x, activation.beta));
   }

@@ -26,7 +26,13 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
       else
         emit_conv_lanes(e, step, kernel, arguments);
     }
+    void operator()(const GpuConvKernel&) const { llvm_unreachable("a kernel for a GPU"); }
+    void operator()(const SplitSumKernel&) const { llvm_unreachable("a kernel for a GPU"); }
     void operator()(const WinogradKernel& kernel) const { emit_winograd(e, step, kernel, arguments); }
+    void operator()(const StrassenSumsKernel& kernel) const {
+      emit_strassen_sums(e, step, kernel, arguments);
+    }
+    void operator()(const StrassenKernel& kernel) const { emit_strassen(e, step, kernel, arguments); }
     void operator()(const PoolKernel& kernel) const { emit_pool(e, step, kernel, arguments); }
     void operator()(const PointwiseKernel& kernel) const { emit_pointwise(e, step, kernel, arguments); }
     void operator()(const ReorderKernel& kernel) const { emit_reorder(e, step, kernel, arguments); }
@@ -42,6 +48,7 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
     }
     void operator()(const PadKernel& kernel) const { emit_pad(e, step, kernel, arguments); }
     void operator()(const SoftmaxKernel& kernel) const { emit_softmax(e, step, kernel, arguments); }
+    void operator()(const ChannelPoolKernel& kernel) const { emit_channel_pool(e, step, kernel, arguments); }
     void operator()(const LayerNormKernel& kernel) const { emit_layer_norm(e, step, kernel, arguments); }
     void operator()(const ResponseNormKernel& kernel) const {
       emit_response_norm(e, step, kernel, arguments);
@@ -82,14 +89,34 @@ std::string key(const std::vector<RowTile>& tiles) {
 }
 
 std::string key(const ConvKernel& k) {
-  return fmt::format("conv {} a{} c{} {} {} {} tiles{} reduce {} first {} bias {} epilogue{}", key(k.shape),
-                     static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.panel, k.k_unroll, key(k.tiles),
-                     k.reduce_blocks, fmt::join(k.first_block, ","), k.has_bias, key(k.epilogue));
+  return fmt::format("conv {} a{} c{} {} {} {} tiles{} reduce {} first {} passes {} {} bias {} epilogue{}",
+                     key(k.shape), static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.panel, k.k_unroll,
+                     key(k.tiles), k.reduce_blocks, fmt::join(k.first_block, ","), k.pass_tiles,
+                     k.pass_blocks, k.has_bias, key(k.epilogue));
+}
+
+std::string key(const GpuConvKernel& k) {
+  return fmt::format("gpu_conv {} a{} {} {} {} {} {} {} {} split {} tile {} {} {} {} bias {} epilogue{}",
+                     key(k.shape), static_cast<int>(k.algorithm), to_string(k.dtype), k.tile_m, k.tile_n,
+                     k.tile_k, k.warps_m, k.warps_n, k.stages, k.split_k, k.tile_h, k.tile_w, k.window,
+                     k.patch_channels, k.has_bias, key(k.epilogue));
+}
+
+std::string key(const SplitSumKernel& k) {
+  return fmt::format("split_sum {} bias {} epilogue{}", k.parts, k.has_bias, key(k.epilogue));
 }
 
 std::string key(const WinogradKernel& k) {
   return fmt::format("winograd {} s{} f{} bias {} epilogue{}", key(k.shape), static_cast<int>(k.side),
                      k.outputs, k.has_bias, key(k.epilogue));
+}
+
+std::string key(const StrassenSumsKernel& k) { return fmt::format("strassen sums {}", k.second); }
+
+std::string key(const StrassenKernel& k) {
+  return fmt::format("strassen {} {} {} {} chunk{} tiles{} {} {} {} {} epilogue{}", k.second, k.pixels,
+                     k.panel, k.k_unroll, k.chunk, key(k.tiles), k.accumulates, k.carries, k.outer_scale,
+                     k.has_bias, key(k.epilogue));
 }
 
 std::string key(const PoolKernel& k) {
@@ -127,6 +154,7 @@ std::string key(const ChannelConvKernel& k) { return fmt::format("channel_conv {
 std::string key(const AdaptivePoolKernel& k) { return fmt::format("adaptive {}", k.max); }
 std::string key(const PadKernel& k) { return fmt::format("pad {} {} {}", k.top, k.left, k.value); }
 std::string key(const SoftmaxKernel& k) { return fmt::format("softmax {}", k.log); }
+std::string key(const ChannelPoolKernel& k) { return fmt::format("channel_pool {}", k.max); }
 std::string key(const LayerNormKernel& k) { return fmt::format("layer_norm {}", k.eps); }
 std::string key(const ResponseNormKernel& k) {
   return fmt::format("response_norm {} {} {} {}", k.size, k.alpha, k.beta, k.k);

@@ -30,6 +30,8 @@ struct KernelArguments {
 void emit_conv_direct(Emitter&, const Step&, const ConvKernel&, const KernelArguments&);
 void emit_conv_lanes(Emitter&, const Step&, const ConvKernel&, const KernelArguments&);
 void emit_winograd(Emitter&, const Step&, const WinogradKernel&, const KernelArguments&);
+void emit_strassen_sums(Emitter&, const Step&, const StrassenSumsKernel&, const KernelArguments&);
+void emit_strassen(Emitter&, const Step&, const StrassenKernel&, const KernelArguments&);
 void emit_pool(Emitter&, const Step&, const PoolKernel&, const KernelArguments&);
 void emit_pointwise(Emitter&, const Step&, const PointwiseKernel&, const KernelArguments&);
 void emit_reorder(Emitter&, const Step&, const ReorderKernel&, const KernelArguments&);
@@ -41,6 +43,7 @@ void emit_channel_conv(Emitter&, const Step&, const ChannelConvKernel&, const Ke
 void emit_adaptive_pool(Emitter&, const Step&, const AdaptivePoolKernel&, const KernelArguments&);
 void emit_pad(Emitter&, const Step&, const PadKernel&, const KernelArguments&);
 void emit_softmax(Emitter&, const Step&, const SoftmaxKernel&, const KernelArguments&);
+void emit_channel_pool(Emitter&, const Step&, const ChannelPoolKernel&, const KernelArguments&);
 void emit_layer_norm(Emitter&, const Step&, const LayerNormKernel&, const KernelArguments&);
 void emit_response_norm(Emitter&, const Step&, const ResponseNormKernel&, const KernelArguments&);
 

@@ -1,4 +1,5 @@
-// Elementwise kernels: copy, add, mul, prelu, channel_scale and channel_affine with their epilogues.
+// Elementwise kernels: copy, add, mul, div, max, min, prelu, channel_scale and channel_affine with their
+// epilogues.
 //
 // Rows of pixels that follow each other in memory in every view are run through as one line. A vector holds
 // 16 channels of a pixel, or, where channels are strided and pixels are not, 16 pixels of a channel.
@@ -45,7 +46,7 @@ bool rows_are_contiguous(const Pointwise& p) {
 llvm::Value* compute(Emitter& e, const Pointwise& p, llvm::function_ref<llvm::Value*(int)> input,
                      llvm::function_ref<llvm::Value*(int)> channel_constant) {
   using Base = PointwiseKernel::Base;
-  const int base_inputs = p.kernel.base == Base::add || p.kernel.base == Base::mul ? 2 : 1;
+  const int base_inputs = p.kernel.has_two_operands() ? 2 : 1;
   llvm::Value* value = input(0);
   switch (p.kernel.base) {
     case Base::copy:
@@ -55,6 +56,15 @@ llvm::Value* compute(Emitter& e, const Pointwise& p, llvm::function_ref<llvm::Va
       break;
     case Base::mul:
       value = e.fmul(value, input(1));
+      break;
+    case Base::div:
+      value = e.fdiv(value, input(1));
+      break;
+    case Base::max:
+      value = e.fmax(value, input(1));
+      break;
+    case Base::min:
+      value = e.fmin(value, input(1));
       break;
     case Base::scale:
       value = e.fmul(value, channel_constant(0));
@@ -72,6 +82,18 @@ llvm::Value* compute(Emitter& e, const Pointwise& p, llvm::function_ref<llvm::Va
 }
 
 // ---- a line of pixels in 16-channel blocks
+
+// Which lanes of a block are channels, where a quotient of the others might not be finite; nullptr where it
+// does not matter.
+llvm::Value* divided_lanes(Emitter& e, const Pointwise& p, const BlockIndex& start) {
+  const int64_t channels = p.out.view.shape.c();
+  if (p.kernel.base != PointwiseKernel::Base::div || channels % kChannelBlock == 0) return nullptr;
+  llvm::SmallVector<llvm::Constant*, kChannelBlock> lanes;
+  for (int lane = 0; lane < kChannelBlock; ++lane) lanes.push_back(e.builder.getInt64(lane));
+  llvm::Value* left = e.sub(channels, e.mul(start.block, kChannelBlock));
+  return e.builder.CreateICmpSLT(llvm::ConstantVector::get(lanes),
+                                 e.builder.CreateVectorSplat(kChannelBlock, left));
+}
 
 // Pixels [begin, end) of the line that starts at row `h` of block `block`. Operands and constants that do not
 // change along the line are loaded once.
@@ -94,13 +116,15 @@ void block_line(Emitter& e, const Pointwise& p, const BlockIndex& start, Index b
     for (llvm::Value* weights : p.arguments.weights)
       constants.push_back(e.load_block(e.element(weights, e.mul(start.block, kChannelBlock)), kBlockBytes));
 
+  llvm::Value* divided = divided_lanes(e, p, start);
   const auto pixel = [&](Index w) {
     const auto at = [&](const View& view, llvm::Value* address) {
       return e.element(address, e.mul(w, view.stride_w));
     };
     const auto input = [&](int i) {
       const View& view = p.inputs[i].view;
-      return fixed[i] ? fixed[i] : e.load_block(view, at(view, lines[i]), lanes(view));
+      llvm::Value* value = fixed[i] ? fixed[i] : e.load_block(view, at(view, lines[i]), lanes(view));
+      return divided && i == 1 ? e.builder.CreateSelect(divided, value, e.splat(1.0)) : value;
     };
     llvm::Value* value = compute(e, p, input, [&](int i) { return constants[i]; });
     e.store_block(p.out.view, value, at(p.out.view, out_line), lanes(p.out.view));

@@ -22,6 +22,8 @@ constexpr std::array kKinds = {
     EmitKind{Emit::header, "header", ".h", std::nullopt, true},
     EmitKind{Emit::ir, "ir", ".ir", std::nullopt, false},
     EmitKind{Emit::plan, "plan", ".plan", std::nullopt, false},
+    EmitKind{Emit::ptx, "ptx", ".ptx", CodeKind::ptx, false},
+    EmitKind{Emit::cubin, "cubin", ".cubin", CodeKind::cubin, false},
 };
 
 }  // namespace

@@ -12,7 +12,7 @@
 
 namespace cardinal::driver {
 
-enum class Emit : uint8_t { so, obj, assembly, llvm_ir, header, ir, plan };
+enum class Emit : uint8_t { so, obj, assembly, llvm_ir, header, ir, plan, ptx, cubin };
 
 struct EmitKind {
   Emit emit;

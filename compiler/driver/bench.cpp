@@ -2,38 +2,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "compiler/driver/bench_gpu.h"
 #include "compiler/driver/peak.h"
 #include "compiler/driver/progress.h"
 #include "compiler/driver/report.h"
-#include "compiler/driver/step_runner.h"
 #include "compiler/driver/tensors.h"
+#include "compiler/driver/timing.h"
 #include "compiler/driver/verbs.h"
 
 namespace cardinal::driver {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::vector<std::vector<std::byte>> random_inputs(const Model& model) {
-  std::vector<std::vector<std::byte>> inputs;
-  for (const TensorInfo& tensor : model.inputs()) inputs.push_back(random_buffer(tensor, inputs.size()));
-  return inputs;
-}
-
-struct Timing {
-  std::vector<double> times;  // seconds, in the order of the runs
-  double median = 0, min = 0;
-};
 
 // Runs until `seconds` have passed, but at least five times, after a warm-up of a tenth of that.
 Timing time_runs(Session& session, double seconds) {
@@ -56,26 +38,7 @@ Timing time_runs(Session& session, double seconds) {
     once();
     times.push_back(seconds_since(run));
   }
-  std::vector<double> sorted = times;
-  std::sort(sorted.begin(), sorted.end());
-  size_t half = sorted.size() / 2;
-  double median = sorted.size() % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-  return {std::move(times), median, sorted.front()};
-}
-
-// The least time of each step over whole passes, so that every step finds the caches as in a real run.
-std::vector<double> time_steps(const Model& model, double seconds) {
-  constexpr size_t kLeastPasses = 5;
-  StepRunner runner(model, random_inputs(model));
-  std::vector<double> best(model.steps().size(), std::numeric_limits<double>::infinity());
-  Clock::time_point start = Clock::now();
-  for (size_t pass = 0; pass < kLeastPasses || seconds_since(start) < seconds; ++pass)
-    for (size_t i = 0; i < best.size(); ++i) {
-      Clock::time_point step = Clock::now();
-      runner.run(model.steps()[i]);
-      best[i] = std::min(best[i], seconds_since(step));
-    }
-  return best;
+  return summarise(std::move(times));
 }
 
 struct Rates {
@@ -86,50 +49,22 @@ Rates rates(uint64_t flops, double seconds, double peak) {
   return {rate * 1e-9, peak > 0 ? 100 * rate / peak : 0};
 }
 
-nlohmann::json steps_json(const Model& model, const std::vector<double>& times, double peak) {
-  nlohmann::json list = nlohmann::json::array();
-  for (size_t i = 0; i < times.size(); ++i) {
-    const cardinal_step& step = model.steps()[i];
-    Rates r = rates(step.flops, times[i], peak);
-    list.push_back({{"name", step.name},
-                    {"kernel", step.kernel},
-                    {"min_us", times[i] * 1e6},
-                    {"gflops", r.gflops},
-                    {"percent_of_peak", r.percent}});
-  }
-  return list;
-}
-
-void print_steps(const Model& model, const std::vector<double>& times, double peak) {
-  double total = 0;
-  fmt::print("\n{:<32} {:<28} {:>9} {:>9} {:>7}\n", "step", "kernel", "min us", "GFLOP/s", "% peak");
-  for (size_t i = 0; i < times.size(); ++i) {
-    const cardinal_step& step = model.steps()[i];
-    Rates r = rates(step.flops, times[i], peak);
-    fmt::print("{:<32} {:<28} {:>9.1f} {:>9.1f} {:>7.1f}\n", step.name, step.kernel, times[i] * 1e6, r.gflops,
-               r.percent);
-    total += times[i];
-  }
-  fmt::print("{:<32} {:<28} {:>9.1f}   (one thread)\n", "all steps", "", total * 1e6);
-}
-
 }  // namespace
 
 int bench(const BenchArgs& args) {
   Expected<Model> model = Model::load(args.model, {.variant = args.variant});
   if (!model) return fail(model.error().message());
+  if (model->raw().gpu) return bench_gpu(*model, args);
   std::optional<ThreadPool> pool;
   if (args.threads > 1) pool.emplace(args.threads);
   Expected<Session> session = Session::create(*model, pool ? pool->executor() : cardinal_executor{});
   if (!session) return fail(session.error().message());
 
   Timing timing;
-  std::vector<double> steps;
   double core_peak = measure_peak_flops();
   {
     Progress progress(fmt::format("timing {}", args.model));
     timing = time_runs(*session, args.seconds);
-    if (args.steps) steps = time_steps(*model, args.seconds);
   }
   // Before and after: a clock that rose meanwhile would flatter the percentage.
   core_peak = std::max(core_peak, measure_peak_flops());
@@ -149,7 +84,6 @@ int bench(const BenchArgs& args) {
                           {"peak_gflops", peak * 1e-9},
                           {"percent_of_peak", r.percent}};
     for (double time : timing.times) out["times_ms"].push_back(time * 1e3);
-    if (args.steps) out["steps"] = steps_json(*model, steps, core_peak);
     fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
     return kDone;
   }
@@ -158,7 +92,6 @@ int bench(const BenchArgs& args) {
   fmt::print("{:<16}{:.3f}\n{:<16}{:.3f}\n", "median_ms", timing.median * 1e3, "min_ms", timing.min * 1e3);
   fmt::print("{:<16}{:.1f}\n", "gflops", r.gflops);
   fmt::print("{:<16}{:.1f}   (of {:.1f} GFLOP/s, measured)\n", "percent_of_peak", r.percent, peak * 1e-9);
-  if (args.steps) print_steps(*model, steps, core_peak);
   return kDone;
 }
 

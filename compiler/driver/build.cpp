@@ -9,22 +9,36 @@
 #include "compiler/driver/progress.h"
 #include "compiler/weights/mapped_file.h"
 #include "ir/text.h"
+#include "passes/explain.h"
 #include "passes/pipeline.h"
 
 namespace cardinal::driver {
 
 namespace {
 
+Result<std::string> read_text(const std::string& path) {
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file) return file.take_error();
+  return std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+}
+
 Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   PlanOptions options;
   options.winograd = args.winograd;
+  options.fast_matmul = args.fast_matmul;
+  options.max_weight_growth = args.max_weight_growth;
   options.same_bits = args.same_bits;
-  const std::string& path = args.plan;
-  if (path.empty()) return options;
-  Result<MappedFile> file = MappedFile::open(path);
-  if (!file) return file.take_error();
-  std::string text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-  auto overrides = read_overrides(sources, path, std::move(text));
+  if (args.precision == "bf16") options.precision = DType::bf16;
+  if (args.precision == "fp32") options.precision = DType::f32;
+  for (const std::string& path : args.tuning) {
+    Result<Tuning> tuning = read_tuning_file(sources, path);
+    if (!tuning) return tuning.take_error();
+    options.tuning.add(*tuning);
+  }
+  if (args.plan.empty()) return options;
+  Result<std::string> text = read_text(args.plan);
+  if (!text) return text.take_error();
+  auto overrides = read_overrides(sources, args.plan, *std::move(text));
   if (!overrides) return overrides.take_error();
   options.overrides = *std::move(overrides);
   return options;
@@ -34,8 +48,14 @@ Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
 
 std::string print_plans(std::span<const Plan> plans, const Graph& graph) {
   std::string text;
-  for (const Plan& plan : plans) text += print(plan, graph, true);
+  for (const Plan& plan : plans) text += explain(plan, graph);
   return text;
+}
+
+Result<Tuning> read_tuning_file(SourceMap& sources, const std::string& path) {
+  Result<std::string> text = read_text(path);
+  if (!text) return text.take_error();
+  return read_tuning(sources, path, *std::move(text));
 }
 
 Status check_pass_name(std::string_view name, std::initializer_list<std::string_view> others) {
@@ -51,6 +71,9 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   if (!targets) return targets.take_error();
   Result<PlanOptions> planning = plan_options(sources, options.target);
   if (!planning) return planning.take_error();
+  if (!options.target.precision.empty() && !targets->front().gpu)
+    return Diagnostics(
+        fmt::format("--precision is for GPUs; code for {} computes in fp32", targets->front().cpu));
 
   Progress progress("optimising and planning");
   auto wants = [&options](std::string_view stage) { return options.wants && options.wants(stage); };
@@ -63,7 +86,7 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   Result<std::vector<Plan>> plans = make_plans(*graph, *targets, *planning);
   if (!plans) return plans.take_error();
   if (wants(kPlanPass)) options.dump(kPlanPass, print_plans(*plans, *graph));
-  return Build{*std::move(graph), *std::move(plans)};
+  return Build{*std::move(graph), *std::move(plans), *std::move(planning)};
 }
 
 }  // namespace cardinal::driver

@@ -28,7 +28,10 @@ struct BuildOptions {
 struct Build {
   Graph graph;              // after all passes; what the plan speaks of
   std::vector<Plan> plans;  // one for each variant
+  PlanOptions options;      // that they were made with
 };
+// As `tune` wrote it.
+Result<Tuning> read_tuning_file(SourceMap& sources, const std::string& path);
 // All plans as text, with the reasons for each choice.
 std::string print_plans(std::span<const Plan> plans, const Graph& graph);
 Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOptions& options);

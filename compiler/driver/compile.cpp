@@ -1,8 +1,12 @@
 #include <cardinal/packaging.h>
 #include <fmt/format.h>
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -18,6 +22,7 @@
 #include "compiler/header.h"
 #include "compiler/weights/open_weights.h"
 #include "ir/text.h"
+#include "passes/set_batch.h"
 
 namespace cardinal::driver {
 
@@ -64,9 +69,11 @@ class Dumps {
   std::vector<File> files_;
 };
 
-// The files that no output may replace: the source with all that it imports, the weights, the plan.
+// The files that no output may replace: the source with all that it imports, the weights, the plan, what was
+// measured.
 std::vector<std::string> files_read(const CompileArgs& args, const SourceMap& sources) {
   std::vector<std::string> files{args.source.path, args.weights, args.target.plan};
+  files.insert(files.end(), args.target.tuning.begin(), args.target.tuning.end());
   for (uint32_t file = 1; file <= sources.count(); ++file) files.emplace_back(sources.path(file));
   return files;
 }
@@ -170,6 +177,19 @@ class Compilation {
   std::string text_;
 };
 
+// The assembler named, or the one on the path; empty if there is none.
+std::string find_ptxas(const std::string& named) {
+  if (!named.empty()) return named;
+  const char* path = std::getenv("PATH");
+  for (std::string_view rest = path ? path : ""; !rest.empty();) {
+    const size_t end = std::min(rest.find(':'), rest.size());
+    const std::filesystem::path file = std::filesystem::path(rest.substr(0, end)) / "ptxas";
+    if (access(file.c_str(), X_OK) == 0) return file.string();
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return {};
+}
+
 // Writes the weight file, if there is to be one, and all artefacts; or, where one fails, none.
 Status write_all(Compilation& compilation, const std::vector<Artefact>& artefacts,
                  const std::string& weights_path) {
@@ -204,6 +224,7 @@ int compile(const CompileArgs& args) {
   if (Status known = check_pass_name(args.print_after, {kPlanPass, "all"}); !known)
     return fail(known.error());
   Result<Graph> source = load_graph(sources, args.source);
+  if (source && args.batch) source = set_batch(*source, args.batch);
   if (!source) return fail(source.error(), sources);
   Result<std::vector<Artefact>> artefacts = choose_artefacts(args.emit, args.output, source->name);
   if (!artefacts) return fail(artefacts.error());
@@ -235,6 +256,7 @@ int compile(const CompileArgs& args) {
     image.weights = pack_weights(build->graph, build->plans, *weights);
   }
 
+  image.ptxas = find_ptxas(args.ptxas);
   Compilation compilation(sources, *std::move(build), std::move(image));
   if (Status written = write_all(compilation, *artefacts, weights_path->string()); !written)
     return fail(written.error(), sources);

@@ -38,6 +38,26 @@ json variants_json(const Model& model) {
   return list;
 }
 
+std::span<const cardinal_gpu_code> gpu_codes(const Model& model) {
+  const cardinal_gpu* gpu = model.raw().gpu;
+  return gpu ? std::span(gpu->codes, gpu->code_count) : std::span<const cardinal_gpu_code>();
+}
+
+std::string_view kind(const cardinal_gpu_code& code) {
+  return code.kind == CARDINAL_GPU_CUBIN ? "cubin" : "PTX";
+}
+
+std::string architecture(const cardinal_gpu_code& code) {
+  return fmt::format("sm_{}{}", code.arch, code.specific ? "a" : "");
+}
+
+json gpu_json(const Model& model) {
+  json list = json::array();
+  for (const cardinal_gpu_code& code : gpu_codes(model))
+    list.push_back({{"kind", kind(code)}, {"architecture", architecture(code)}, {"bytes", code.bytes}});
+  return list;
+}
+
 json model_json(const Model& model, uint64_t file_bytes) {
   json steps = json::array();
   for (const cardinal_step& step : model.steps())
@@ -49,6 +69,7 @@ json model_json(const Model& model, uint64_t file_bytes) {
   return {{"network", model.name()},
           {"target", model.target()},
           {"variants", variants_json(model)},
+          {"gpu_code", gpu_json(model)},
           {"compiler", model.compiler()},
           {"inputs", tensors_json(model.inputs())},
           {"outputs", tensors_json(model.outputs())},
@@ -69,6 +90,11 @@ std::string megabytes(uint64_t bytes) { return fmt::format("{:.2f} MB", static_c
 
 // The code for the CPU; of several variants, what each has and what it has in common with the others.
 void print_variants(const Model& model) {
+  const std::span<const cardinal_gpu_code> codes = gpu_codes(model);
+  for (const cardinal_gpu_code& code : codes)
+    line(&code == codes.data() ? "GPU code" : "",
+         fmt::format("{} for {}: {}", kind(code), architecture(code), megabytes(code.bytes)));
+  if (!codes.empty()) return;
   const std::span<const cardinal_model* const> variants = model.variants();
   if (variants.size() == 1)
     return line("code", megabytes(model.raw().code_bytes) + " for " + model.raw().target);
@@ -93,7 +119,8 @@ void print_text(const Model& model, uint64_t file_bytes) {
   line("parameters", fmt::format("{}", model.parameter_count()));
   line("flops", fmt::format("{:.3f} GFLOP a run", static_cast<double>(model.flops()) * 1e-9));
   line("steps", fmt::format("{}", model.steps().size()));
-  line("workspace", megabytes(model.workspace_bytes()) + " for each thread that runs it");
+  line("workspace", megabytes(model.workspace_bytes()) +
+                        (model.raw().gpu ? " on the GPU for each session" : " for each thread that runs it"));
   line("weights", megabytes(model.weights_bytes()) +
                       (weights_file ? fmt::format(" packed, in {}", weights_file) : std::string(" packed")));
   print_variants(model);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <map>
 #include <new>
 
@@ -20,7 +21,10 @@ constexpr const char* kExamples = R"(examples:
   cardinal compile resnet50.nn --weights resnet50.safetensors      writes resnet50.so and resnet50.h
   cardinal compile resnet50.nn --weights random:0 --emit asm -o -  assembly on the terminal
   cardinal import resnet50.onnx -o resnet50.nn                     writes resnet50.nn and resnet50.safetensors
+  cardinal plan resnet50.nn                                        each layer's kernel, and why
   cardinal bench resnet50.so --threads 4
+  cardinal profile resnet50.so --sort lost                         where the time goes, and what could be had
+  cardinal tune resnet50.nn                                        writes resnet50.tuning for compile --tuning
   cardinal run resnet50.so --input image.npy --output logits.npy
   cardinal verify resnet50.nn --weights random:0
 
@@ -59,9 +63,11 @@ void add_source_options(CLI::App* sub, SourceArgs& args) {
 }
 
 void add_target_options(CLI::App* sub, TargetArgs& args) {
-  sub->add_option("--target", args.target,
-                  "native, x86-64 (a variant for x86-64-v3 and one for x86-64-v4, chosen when the network is "
-                  "loaded), x86-64-v3, x86-64-v4 or an LLVM CPU name")
+  sub->add_option(
+         "--target", args.target,
+         "native, x86-64 (a variant for x86-64-v3 and one for x86-64-v4, chosen when the network is "
+         "loaded), x86-64-v3, x86-64-v4, aarch64 or an LLVM CPU name such as znver4 or neoverse-n1; for an "
+         "NVIDIA GPU sm_80, sm_90a and the like")
       ->capture_default_str();
   sub->add_option("--plan", args.plan, "file that overrides choices of the planner, a line for each step");
   sub->add_option("--winograd", args.winograd,
@@ -69,12 +75,31 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
                   "less exact")
       ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
       ->default_str("on");
+  sub->add_option("--fast-matmul", args.fast_matmul,
+                  "off, one or two: levels of fast matrix multiplication (Strassen-Winograd) by which 1x1 "
+                  "convolutions may be computed, faster and less exact, with larger weights")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, int>{{"off", 0}, {"one", 1}, {"two", 2}}))
+      ->default_str("two");
+  sub->add_option("--max-weight-growth", args.max_weight_growth,
+                  "how many times larger an algorithm may make a layer's weights: one level of fast matrix "
+                  "multiplication needs 1.75, two 3.06, Winograd's algorithm up to 4")
+      ->check(CLI::Range(1.0, std::numeric_limits<double>::infinity(), "a number from 1 on"))
+      ->default_str("no limit");
   sub->add_option(
          "--same-bits", args.same_bits,
          "on or off: whether results are the same bits for every target and batch size, or algorithms "
          "may be chosen for this target and this batch")
       ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
       ->default_str("on");
+  sub->add_option(
+         "--tuning", args.tuning,
+         "file that `cardinal tune` wrote: kernels are chosen by what was measured; of several the last "
+         "counts")
+      ->allow_extra_args(false);
+  sub->add_option(
+         "--precision", args.precision,
+         "fp16 (the default), bf16 or fp32: what a GPU's values and weights are stored in; sums are fp32")
+      ->check(CLI::IsMember({"fp16", "bf16", "fp32"}));
 }
 
 void add_model_options(CLI::App* sub, std::string& model, std::string& variant) {
@@ -102,6 +127,12 @@ void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
       ->check(CLI::IsMember(emit_names()));
   sub->add_option("--print-after", args.print_after, "print the IR after PASS (or source, plan, all)");
   sub->add_option("--dump-dir", args.dump_dir, "write the IR after every pass into this directory");
+  sub->add_option("--batch", args.batch,
+                  "how many images at once, for a network that takes one or leaves the batch open")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
+  sub->add_option("--ptxas", args.ptxas,
+                  "NVIDIA's assembler, which makes cubins of a GPU's PTX; by default the one on the path")
+      ->check(CLI::ExistingFile);
   sub->add_flag("--weights-file", args.weights_file,
                 "keep the weights in a file of their own beside the output");
 }
@@ -134,7 +165,7 @@ void add_import(CLI::App& app, ImportArgs& args, Action& action) {
 }
 
 void add_model_verbs(CLI::App& app, InfoArgs& info_args, RunArgs& run_args, BenchArgs& bench_args,
-                     Action& action) {
+                     ProfileArgs& profile_args, Action& action) {
   CLI::App* info_verb = add_verb(app, "info", "say what a compiled network is", info_args, action, info);
   add_model_options(info_verb, info_args.model, info_args.variant);
   info_verb->add_flag("--json", info_args.json, "as JSON, steps included");
@@ -153,7 +184,54 @@ void add_model_verbs(CLI::App& app, InfoArgs& info_args, RunArgs& run_args, Benc
   bench_verb->add_option("--threads", bench_args.threads, "how many threads")->check(CLI::Range(1, 1024));
   bench_verb->add_option("--seconds", bench_args.seconds, "how long to measure")->check(in_range(0, 3600));
   bench_verb->add_flag("--json", bench_args.json, "as JSON");
-  bench_verb->add_flag("--steps", bench_args.steps, "time each step too, on one thread");
+
+  CLI::App* profile_verb =
+      add_verb(app, "profile", "time each step of a compiled network", profile_args, action, profile);
+  add_model_options(profile_verb, profile_args.model, profile_args.variant);
+  profile_verb->add_option("--threads", profile_args.threads, "how many threads")->check(CLI::Range(1, 1024));
+  profile_verb->add_option("--seconds", profile_args.seconds, "how long to measure")
+      ->check(in_range(0, 3600));
+  profile_verb
+      ->add_option("--sort", profile_args.sort,
+                   "order: as the steps run; time: the longest first; lost: those first that lose most over "
+                   "their floor")
+      ->check(CLI::IsMember({"order", "time", "lost"}))
+      ->capture_default_str();
+  profile_verb->add_option(
+      "-o,--output", profile_args.output,
+      "write the profile as JSON too, for `cardinal plan --profile`; - is standard output, "
+      "without the table");
+}
+
+void add_plan_verbs(CLI::App& app, PlanArgs& plan_args, TuneArgs& tune_args, Action& action) {
+  CLI::App* plan_verb =
+      add_verb(app, "plan", "say which kernel each layer gets, why, and how fast it should be", plan_args,
+               action, print_plan);
+  add_source_options(plan_verb, plan_args.source);
+  add_target_options(plan_verb, plan_args.target);
+  plan_verb->add_option("--profile", plan_args.profile,
+                        "file that `cardinal profile` wrote: its times stand beside the predicted ones");
+  plan_verb->add_option("--threads", plan_args.threads, "show how the units of each step are shared out")
+      ->check(CLI::Range(1, 1024));
+  plan_verb->add_flag("--choices", plan_args.choices, "the choices alone, as --plan FILE reads them");
+
+  CLI::App* tune_verb =
+      add_verb(app, "tune", "measure on this machine which kernels are the fastest", tune_args, action, tune);
+  add_source_options(tune_verb, tune_args.source);
+  tune_verb->add_option("--weights", tune_args.weights, "as for compile; their values hardly matter")
+      ->capture_default_str();
+  add_target_options(tune_verb, tune_args.target);
+  tune_verb->add_option("-o,--output", tune_args.output,
+                        "file for `compile --tuning`; what is in it already is kept and not measured again; "
+                        "NETWORK.tuning by default");
+  tune_verb
+      ->add_option("--candidates", tune_args.candidates,
+                   "how many tiles of each convolution and algorithm, the best predicted first")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  tune_verb->add_option("--seconds", tune_args.seconds, "stop after about so long; 0: when all is measured")
+      ->check(in_range(0, 1e6))
+      ->capture_default_str();
 }
 
 void add_verify(CLI::App& app, VerifyArgs& args, Action& action) {
@@ -198,12 +276,16 @@ int parse_and_run(int argc, char** argv) {
   InfoArgs info_args;
   RunArgs run_args;
   BenchArgs bench_args;
+  ProfileArgs profile_args;
+  PlanArgs plan_args;
+  TuneArgs tune_args;
   VerifyArgs verify_args;
   Action action;
   add_compile(app, compile_args, action);
   add_source_verbs(app, check_args, format_args, ir_args, action);
   add_import(app, import_args, action);
-  add_model_verbs(app, info_args, run_args, bench_args, action);
+  add_model_verbs(app, info_args, run_args, bench_args, profile_args, action);
+  add_plan_verbs(app, plan_args, tune_args, action);
   add_verify(app, verify_args, action);
   if (const std::string problem = unknown_verb(app, argc, argv); !problem.empty()) return fail(problem);
   try {

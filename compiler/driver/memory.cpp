@@ -7,8 +7,12 @@
 
 namespace cardinal::driver {
 
+double machine_memory() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
 Status check_memory(double bytes, std::string_view what) {
-  double present = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const double present = machine_memory();
   if (bytes <= present) return ok();
   return Diagnostics(
       fmt::format("{} would take {:.1f} GB of memory, this machine has {:.1f} GB; make the network or its "

@@ -8,6 +8,8 @@
 
 namespace cardinal::driver {
 
+double machine_memory();  // bytes
+
 // Whether `bytes` fit into the memory of this machine; `what` takes them.
 Status check_memory(double bytes, std::string_view what);
 

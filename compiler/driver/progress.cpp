@@ -22,6 +22,11 @@ Progress::~Progress() {
   thread_.join();
 }
 
+void Progress::say(std::string step) {
+  std::lock_guard lock(mutex_);
+  step_ = std::move(step);
+}
+
 void Progress::show() {
   constexpr std::string_view kClearLine = "\r\x1b[K";
   std::unique_lock lock(mutex_);

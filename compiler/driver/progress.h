@@ -14,6 +14,7 @@ class Progress {
  public:
   explicit Progress(std::string step);
   ~Progress();
+  void say(std::string step);  // from now on
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 

@@ -90,6 +90,8 @@ int run(const RunArgs& args) {
   for (auto& bytes : inputs) in_buffers.emplace_back(std::span<const std::byte>(bytes));
   for (auto& bytes : outputs) out_buffers.emplace_back(std::span<std::byte>(bytes));
 
+  if (args.threads > 1 && model->raw().gpu)
+    return fail("--threads is for networks that run on a CPU; this one runs on a GPU");
   std::optional<ThreadPool> pool;
   if (args.threads > 1) pool.emplace(args.threads);
   Expected<Session> session = Session::create(*model, pool ? pool->executor() : cardinal_executor{});

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <new>
 
+#include "compiler/driver/tensors.h"
+#include "compiler/driver/timing.h"
+
 namespace cardinal::driver {
 
 namespace {
@@ -26,6 +29,27 @@ StepRunner::StepRunner(const Model& model, std::vector<std::vector<std::byte>> i
   // All ones is a NaN: whatever reads memory that no step has written shows.
   std::memset(workspace_.get(), 0xff, bytes);
   frame_ = {input_pointers_.data(), output_pointers_.data(), model.weights(), workspace_.get()};
+}
+
+std::vector<std::vector<double>> time_steps(const Model& model, const StepTiming& timing) {
+  StepRunner runner(model, random_inputs(model));
+  const auto run = [&](const cardinal_step& step) {
+    timing.executor.parallel_for ? runner.run(step, timing.executor) : runner.run(step);
+  };
+  for (const cardinal_step& step : model.steps()) run(step);
+  std::vector<std::vector<double>> times(model.steps().size());
+  const Clock::time_point start = Clock::now();
+  const auto enough = [&](size_t passes) {
+    return passes >= timing.most_passes ||
+           (passes >= timing.least_passes && seconds_since(start) >= timing.seconds);
+  };
+  for (size_t pass = 0; !enough(pass) && !timing.stop(); ++pass)
+    for (size_t i = 0; i < times.size(); ++i) {
+      const Clock::time_point step = Clock::now();
+      run(model.steps()[i]);
+      times[i].push_back(seconds_since(step));
+    }
+  return times;
 }
 
 }  // namespace cardinal::driver

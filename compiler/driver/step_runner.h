@@ -1,10 +1,11 @@
-// A run taken apart into its steps, on the calling thread: for timing each, and for looking at what each
-// wrote.
+// A run taken apart into its steps: for timing each, and for looking at what each wrote.
 #pragma once
 
 #include <cardinal/model.h>
 
 #include <cstddef>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -16,7 +17,11 @@ class StepRunner {
   // Inputs are in the model's order, each of its TensorInfo::bytes; the model must outlive the runner.
   StepRunner(const Model& model, std::vector<std::vector<std::byte>> inputs);
 
+  // On the calling thread, or as the executor does.
   void run(const cardinal_step& step) { step.task(&frame_, 0, step.units); }
+  void run(const cardinal_step& step, const cardinal_executor& executor) {
+    executor.parallel_for(executor.context, step.units, step.task, &frame_);
+  }
   const float* workspace() const { return workspace_.get(); }
   const float* input(size_t i) const { return reinterpret_cast<const float*>(inputs_[i].data()); }
   const float* output(size_t i) const { return reinterpret_cast<const float*>(outputs_[i].data()); }
@@ -31,5 +36,16 @@ class StepRunner {
   std::vector<void*> output_pointers_;
   cardinal_frame frame_{};
 };
+
+// How long the steps of a model are timed.
+struct StepTiming {
+  cardinal_executor executor{};  // none: the calling thread
+  double seconds = 1;
+  size_t least_passes = 5, most_passes = std::numeric_limits<size_t>::max();
+  std::function<bool()> stop = [] { return false; };  // asked after each pass
+};
+// Seconds by step and pass. Whole passes, so that every step finds the caches as in a real run, after one
+// that is not timed.
+std::vector<std::vector<double>> time_steps(const Model& model, const StepTiming& timing);
 
 }  // namespace cardinal::driver

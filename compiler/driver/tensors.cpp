@@ -45,6 +45,13 @@ std::vector<std::byte> random_buffer(const TensorInfo& tensor, uint64_t seed) {
   return out;
 }
 
+std::vector<std::vector<std::byte>> random_inputs(const Model& model, uint64_t seed) {
+  std::vector<std::vector<std::byte>> inputs;
+  for (const TensorInfo& tensor : model.inputs())
+    inputs.push_back(random_buffer(tensor, seed + inputs.size()));
+  return inputs;
+}
+
 Result<std::vector<std::string>> match_files(std::span<const TensorInfo> tensors,
                                              const std::vector<std::string>& args, const std::string& flag,
                                              const std::string& kind) {

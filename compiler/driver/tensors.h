@@ -21,6 +21,8 @@ DType buffer_dtype(const TensorInfo& tensor);
 
 // Values in [-1, 1), the same for the same seed and index.
 std::vector<std::byte> random_buffer(const TensorInfo& tensor, uint64_t seed);
+std::vector<std::vector<std::byte>> random_inputs(const Model& model,
+                                                  uint64_t seed = 0);  // seed + i for each
 
 // FILE or NAME=FILE arguments matched to the tensors: one path each, in the tensors' order. `flag` and `kind`
 // are what messages call them ("--input", "input").

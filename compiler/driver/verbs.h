@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,11 @@ struct SourceArgs {
 struct TargetArgs {
   std::string target = "native";
   std::string plan;                        // file of overrides, or ""
-  bool winograd = true, same_bits = true;  // see PlanOptions
+  std::vector<std::string> tuning;         // files that `tune` wrote; what a later one says counts
+  bool winograd = true, same_bits = true;  // see PlanOptions, as the rest
+  int fast_matmul = 2;                     // levels
+  double max_weight_growth = std::numeric_limits<double>::infinity();
+  std::string precision;  // of a GPU: fp16, bf16 or fp32; "": the target's
 };
 
 struct CompileArgs {
@@ -32,6 +37,8 @@ struct CompileArgs {
   std::string print_after;        // a pass, "source", "plan", "all" or ""
   std::string dump_dir;
   bool weights_file = false;  // keep the weights beside the shared object
+  int64_t batch = 0;          // images at once; 0: as the network says
+  std::string ptxas;          // NVIDIA's assembler; "": the one on the path
 };
 int compile(const CompileArgs& args);
 std::vector<std::string> emit_names();
@@ -58,6 +65,25 @@ struct ImportArgs {
 };
 int import_model(const ImportArgs& args);
 
+struct PlanArgs {
+  SourceArgs source;
+  TargetArgs target;
+  std::string profile;  // file that `profile` wrote, or ""
+  int threads = 1;      // whose shares of each step to show
+  bool choices = false;
+};
+int print_plan(const PlanArgs& args);
+
+struct TuneArgs {
+  SourceArgs source;
+  std::string weights = "random:0";
+  TargetArgs target;
+  std::string output;  // "": the network's name with .tuning, in the current directory
+  int candidates = 8;  // of each convolution
+  double seconds = 0;  // 0: until all are measured
+};
+int tune(const TuneArgs& args);
+
 struct InfoArgs {
   std::string model;
   std::string variant;
@@ -78,9 +104,19 @@ struct BenchArgs {
   std::string variant;
   int threads = 1;
   double seconds = 3;
-  bool json = false, steps = false;
+  bool json = false;
 };
 int bench(const BenchArgs& args);
+
+struct ProfileArgs {
+  std::string model;
+  std::string variant;
+  int threads = 1;
+  double seconds = 3;
+  std::string sort = "order";
+  std::string output;  // "": the table alone; "-": JSON on standard output
+};
+int profile(const ProfileArgs& args);
 
 struct VerifyArgs {
   SourceArgs source;

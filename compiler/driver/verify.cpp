@@ -1,15 +1,13 @@
 // Compiled code against the reference interpreter, step by step.
 #include <cardinal/cardinal.h>
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
-#include "codegen/codegen.h"
 #include "compiler/driver/build.h"
+#include "compiler/driver/load_plans.h"
 #include "compiler/driver/memory.h"
 #include "compiler/driver/network_source.h"
 #include "compiler/driver/progress.h"
@@ -23,54 +21,6 @@
 namespace cardinal::driver {
 
 namespace {
-
-// Removed with its contents.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::error_code ignored;
-    std::string pattern = (std::filesystem::temp_directory_path(ignored) / "cardinal-verify-XXXXXX").string();
-    if (mkdtemp(pattern.data())) path_ = pattern;
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }  // "" if none could be made
-
- private:
-  std::string path_;
-};
-
-// A plan's code, loaded.
-struct Variant {
-  const Plan& plan;
-  Model model;
-};
-
-// The variants that this CPU can run.
-Result<std::vector<Variant>> compile_and_load(const Build& build, const WeightStore& weights) {
-  NetworkImage image{build.graph.name, {}, pack_weights(build.graph, build.plans, weights)};
-  Result<std::string> object = emit_code(build.graph, build.plans, image, CodeKind::object);
-  if (!object) return object.take_error();
-  TemporaryDirectory directory;
-  if (directory.path().empty()) return Diagnostics("cannot make a temporary directory; is TMPDIR writable?");
-  std::string path = directory.path() + "/network.so";
-  if (Status linked = link_shared(*object, image.symbol, path); !linked) return linked.take_error();
-  std::vector<Variant> variants;
-  for (const Plan& plan : build.plans) {
-    Expected<Model> model = Model::load(path, {.variant = plan.target.cpu});
-    if (model)
-      variants.push_back({plan, *std::move(model)});
-    else if (variants.empty())
-      return Diagnostics(model.error().message());
-    else
-      fmt::print("not verified: {}\n", model.error().message());
-  }
-  return variants;
-}
 
 // The elements of a view in logical order.
 std::vector<float> gather(const View& view, const float* base) {
@@ -247,10 +197,7 @@ struct Subject {
 int verify_variant(const Subject& subject, const Variant& variant) {
   const Graph &source = subject.source, &graph = subject.graph;
   const double tolerance = subject.args.tolerance;
-  std::vector<std::vector<std::byte>> buffers;
-  for (const TensorInfo& tensor : variant.model.inputs())
-    buffers.push_back(random_buffer(tensor, subject.args.seed + buffers.size()));
-  StepRunner runner(variant.model, std::move(buffers));
+  StepRunner runner(variant.model, random_inputs(variant.model, subject.args.seed));
   std::vector<Tensor> inputs;
   for (NodeId id : source.inputs()) inputs.push_back(logical_input(source, id, runner.input(inputs.size())));
 
@@ -286,10 +233,11 @@ int verify(const VerifyArgs& args) {
   Result<Build> build = build_plan(sources, *source, BuildOptions{args.target, {}, {}});
   if (!build) return fail(build.error(), sources);
   Progress progress("comparing with the reference interpreter");
-  Result<std::vector<Variant>> variants = compile_and_load(*build, **weights);
-  if (!variants) return fail(variants.error(), sources);
+  Result<LoadedPlans> loaded = load_plans(build->graph, build->plans, **weights);
+  if (!loaded) return fail(loaded.error(), sources);
+  for (const std::string& why : loaded->refused) fmt::print("not verified: {}\n", why);
   const Subject subject{args, sources, *source, build->graph, **weights};
-  for (const Variant& variant : *variants)
+  for (const Variant& variant : loaded->variants)
     if (const int failed = verify_variant(subject, variant); failed != kDone) return failed;
   return kDone;
 }

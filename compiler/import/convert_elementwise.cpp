@@ -194,44 +194,6 @@ void add_bias(Converter& c, const OnnxNode& node, size_t operand, const TensorRe
   if (auto made = c.add_layer(node, request)) c.set(node, 0, TensorRef{*made, x.view, {}});
 }
 
-// x op constant, or constant op x where `reversed`.
-void with_constant(Converter& c, const OnnxNode& node, const TensorRef& x, const ConstantPtr& k,
-                   bool reversed) {
-  const std::string& op = node.op_type;
-  if (!broadcasts_to(*k, x))
-    return void(c.refuse(node, fmt::format("its constant [{}] makes the result larger than its operand",
-                                           fmt::join(k->dims, ", "))));
-  size_t operand = reversed ? 1 : 0;
-  // One number for each channel stays a weight even where all are equal, as they are before training.
-  ConstantPtr channels = k->elements() > 1 ? per_channel(c, x, *k) : nullptr;
-  auto number = channels ? std::nullopt : uniform_value(*k);
-  if (number) {
-    double v = *number;
-    if (op == "Div" && (reversed || v == 0))
-      return void(c.refuse(node, "it divides by what the network computes, or by 0"));
-    TensorRef made = op == "Add"   ? affine(c, node, x, 1, v)
-                     : op == "Mul" ? affine(c, node, x, v, 0)
-                     : op == "Div" ? affine(c, node, x, 1 / v, 0)
-                     : reversed    ? affine(c, node, x, -1, v)
-                                   : affine(c, node, x, 1, -v);
-    return c.set(node, 0, made);
-  }
-  if (!channels)
-    return void(c.refuse(node, fmt::format("its constant [{}] is neither one number nor one for each channel",
-                                           fmt::join(k->dims, ", "))));
-  if (op == "Div" && reversed) return void(c.refuse(node, "it divides by what the network computes"));
-  if (op == "Add") return add_bias(c, node, operand, x, channels);
-  if (op == "Sub") {
-    TensorRef from = reversed ? affine(c, node, x, -1, 0) : x;
-    return add_bias(c, node, operand, from,
-                    reversed ? channels : mapped(channels, [](float v) { return -v; }));
-  }
-  if (op == "Div") channels = mapped(channels, [](float v) { return 1 / v; });
-  if (auto made =
-          c.add_layer(node, {"channel_scale", {}, {x.layer}, {{"", channels, node.input(1 - operand)}}}))
-    c.set(node, 0, TensorRef{*made, x.view, {}});
-}
-
 // The view of two tensors' combination: their dimensions lie alike, or one has a dimension of 1 there.
 std::optional<View> combined_view(const View& a, const View& b) {
   const View &longer = a.dims.size() >= b.dims.size() ? a : b, &shorter = &longer == &a ? b : a;
@@ -279,6 +241,48 @@ std::optional<TensorRef> combine(Converter& c, const OnnxNode& node, std::string
   return TensorRef{*made, std::move(*view), {}};
 }
 
+// x op constant, or constant op x where `reversed`.
+void with_constant(Converter& c, const OnnxNode& node, const TensorRef& x, const ConstantPtr& k,
+                   bool reversed) {
+  const std::string& op = node.op_type;
+  if (!broadcasts_to(*k, x))
+    return void(c.refuse(node, fmt::format("its constant [{}] makes the result larger than its operand",
+                                           fmt::join(k->dims, ", "))));
+  size_t operand = reversed ? 1 : 0;
+  // One number for each channel stays a weight even where all are equal, as they are before training.
+  ConstantPtr channels = k->elements() > 1 ? per_channel(c, x, *k) : nullptr;
+  auto number = channels ? std::nullopt : uniform_value(*k);
+  if (number) {
+    double v = *number;
+    if (op == "Div" && v == 0 && !reversed) return void(c.refuse(node, "it divides by 0"));
+    if (op == "Div" && reversed) {
+      if (auto made = combine(c, node, "div", affine(c, node, x, 0, v), x)) c.set(node, 0, *made);
+      return;
+    }
+    TensorRef made = op == "Add"   ? affine(c, node, x, 1, v)
+                     : op == "Mul" ? affine(c, node, x, v, 0)
+                     : op == "Div" ? affine(c, node, x, 1 / v, 0)
+                     : reversed    ? affine(c, node, x, -1, v)
+                                   : affine(c, node, x, 1, -v);
+    return c.set(node, 0, made);
+  }
+  if (!channels)
+    return void(c.refuse(node, fmt::format("its constant [{}] is neither one number nor one for each channel",
+                                           fmt::join(k->dims, ", "))));
+  if (op == "Div" && reversed)
+    return void(c.refuse(node, "it divides one number for each channel by what the network computes"));
+  if (op == "Add") return add_bias(c, node, operand, x, channels);
+  if (op == "Sub") {
+    TensorRef from = reversed ? affine(c, node, x, -1, 0) : x;
+    return add_bias(c, node, operand, from,
+                    reversed ? channels : mapped(channels, [](float v) { return -v; }));
+  }
+  if (op == "Div") channels = mapped(channels, [](float v) { return 1 / v; });
+  if (auto made =
+          c.add_layer(node, {"channel_scale", {}, {x.layer}, {{"", channels, node.input(1 - operand)}}}))
+    c.set(node, 0, TensorRef{*made, x.view, {}});
+}
+
 // Before opset 7 the second operand's axes began at `axis`.
 bool has_old_axis(Converter& c, const OnnxNode& node) {
   return c.graph().opset < 7 && has_attribute(node, "axis");
@@ -301,34 +305,37 @@ void convert_arithmetic(Converter& c, const OnnxNode& node) {
   if (left && b) return with_constant(c, node, *b, left, true);
   if (!a || !b) return;
   const std::string& op = node.op_type;
-  if (op == "Div") return void(c.refuse(node, "it divides by what the network computes"));
   if (has_old_axis(c, node))
     return void(c.refuse(node, "axis, between two tensors that the network computes"));
   if (op == "Sub") b = affine(c, node, *b, -1, 0);
-  if (auto made = combine(c, node, op == "Mul" ? "mul" : "add", *a, *b)) c.set(node, 0, *made);
+  if (auto made = combine(c, node, op == "Mul" ? "mul" : op == "Div" ? "div" : "add", *a, *b))
+    c.set(node, 0, *made);
 }
 
-void convert_sum(Converter& c, const OnnxNode& node) {
-  auto sum = c.tensor(node, 0);
-  for (size_t i = 1; sum && i < node.inputs.size(); ++i) {
+// One op on two tensors, over all operands.
+void combine_all(Converter& c, const OnnxNode& node, std::string_view op) {
+  auto result = c.tensor(node, 0);
+  for (size_t i = 1; result && i < node.inputs.size(); ++i) {
     auto next = c.tensor(node, i);
     if (!next) return;
-    sum = combine(c, node, "add", *sum, *next);
+    result = combine(c, node, op, *result, *next);
   }
-  if (sum) c.set(node, 0, *sum);
+  if (result) c.set(node, 0, *result);
 }
+
+void convert_sum(Converter& c, const OnnxNode& node) { combine_all(c, node, "add"); }
 
 void convert_extreme(Converter& c, const OnnxNode& node) {
   bool is_max = node.op_type == "Max";
-  if (node.inputs.size() == 1) {
-    if (auto x = c.tensor(node, 0)) c.set(node, 0, *x);
-    return;
-  }
+  const bool has_constants = std::any_of(
+      node.inputs.begin(), node.inputs.end(),
+      [&](const std::string& name) { return std::holds_alternative<ConstantPtr>(c.value(name)); });
+  if (!has_constants) return combine_all(c, node, is_max ? "max" : "min");
   bool left = c.constant(node, 0) != nullptr;
   ConstantPtr k = c.constant(node, left ? 0 : 1);
   auto number = k ? uniform_value(*k) : std::nullopt;
   if (node.inputs.size() != 2 || !number)
-    return void(c.refuse(node, "it compares two tensors; the language clips at a number only"));
+    return void(c.refuse(node, "it compares with a constant that is not one number"));
   OnnxNode turned = node;
   if (left) std::swap(turned.inputs[0], turned.inputs[1]);
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -363,11 +370,13 @@ void convert_power(Converter& c, const OnnxNode& node) {
   if (!x) return;
   auto number = exponent ? uniform_value(*exponent) : std::nullopt;
   if (number == 1.0) return c.set(node, 0, *x);
-  if (number != 2.0) return void(c.refuse(node, "its exponent is not 1 or 2"));
+  if (number == 0.5) return plain(c, node, "sqrt");
+  if (number != 2.0) return void(c.refuse(node, "its exponent is not 0.5, 1 or 2"));
   if (auto made = combine(c, node, "mul", *x, *x)) c.set(node, 0, *made);
 }
 
 constexpr char kRelu[] = "relu", kSigmoid[] = "sigmoid", kTanh[] = "tanh", kSoftplus[] = "softplus";
+constexpr char kExp[] = "exp", kSqrt[] = "sqrt", kAbs[] = "abs";
 constexpr char kSoftsign[] = "softsign", kMish[] = "mish", kHardswish[] = "hardswish", kSilu[] = "silu";
 
 }  // namespace
@@ -379,6 +388,9 @@ void add_elementwise_handlers(Handlers& handlers) {
   handlers["Softplus"] = simple<kSoftplus>;
   handlers["Softsign"] = simple<kSoftsign>;
   handlers["Mish"] = simple<kMish>;
+  handlers["Exp"] = simple<kExp>;
+  handlers["Sqrt"] = simple<kSqrt>;
+  handlers["Abs"] = simple<kAbs>;
   handlers["HardSwish"] = simple<kHardswish>;
   handlers["Silu"] = simple<kSilu>;
   handlers["Clip"] = convert_clip;

@@ -230,8 +230,9 @@ void global_pool(Converter& c, const OnnxNode& node, std::string_view op) {
 void convert_global_average(Converter& c, const OnnxNode& node) { global_pool(c, node, "global_avg_pool"); }
 void convert_global_max(Converter& c, const OnnxNode& node) { global_pool(c, node, "global_max_pool"); }
 
-// The mean over the whole image is a global pool, wherever its axes lie.
-void convert_reduce_mean(Converter& c, const OnnxNode& node) {
+// The mean or the maximum over the whole image, or over the channels, is a pool, wherever its axes lie.
+void convert_reduction(Converter& c, const OnnxNode& node) {
+  const bool is_max = node.op_type == "ReduceMax";
   auto x = c.tensor(node, 0);
   if (!x) return;
   auto reduced = c.ints(node, 1, "axes");
@@ -245,18 +246,22 @@ void convert_reduce_mean(Converter& c, const OnnxNode& node) {
       return void(c.refuse(node, fmt::format("it has no axis {}", axis)));
     is_reduced[static_cast<size_t>(axis)] = true;
   }
-  bool over_image = axes && shape.rank() == 4;
+  bool over_image = axes && shape.rank() == 4, over_channels = axes.has_value();
   View view;
-  for (size_t i = 0; over_image && i < is_reduced.size(); ++i) {
-    over_image = is_reduced[i] == ((*axes)[i] >= 2) || x->view.dims[i].empty();
+  for (size_t i = 0; axes && i < is_reduced.size(); ++i) {
+    const bool any = x->view.dims[i].empty();
+    over_image &= is_reduced[i] == ((*axes)[i] >= 2) || any;
+    over_channels &= is_reduced[i] == ((*axes)[i] == 1) || any;
     if (!is_reduced[i])
       view.dims.push_back(x->view.dims[i]);
     else if (int_attribute(node, "keepdims", 1) != 0)
       view.dims.emplace_back();
   }
-  if (!over_image)
-    return void(c.refuse(node, "it does not reduce the whole image, H and W, and nothing else"));
-  if (auto made = c.add_layer(node, {"global_avg_pool", {}, {x->layer}, {}}))
+  if (!over_image && !over_channels)
+    return void(c.refuse(node, "it reduces something else than the whole image, H and W, or the channels"));
+  const std::string_view op = over_image ? (is_max ? "global_max_pool" : "global_avg_pool")
+                                         : (is_max ? "channel_max_pool" : "channel_avg_pool");
+  if (auto made = c.add_layer(node, {op, {}, {x->layer}, {}}))
     c.set(node, 0, TensorRef{*made, std::move(view), {}});
 }
 
@@ -268,7 +273,8 @@ void add_window_handlers(Handlers& handlers) {
   handlers["AveragePool"] = convert_pool;
   handlers["GlobalAveragePool"] = convert_global_average;
   handlers["GlobalMaxPool"] = convert_global_max;
-  handlers["ReduceMean"] = convert_reduce_mean;
+  handlers["ReduceMean"] = convert_reduction;
+  handlers["ReduceMax"] = convert_reduction;
 }
 
 }  // namespace cardinal::onnx_import

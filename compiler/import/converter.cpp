@@ -131,8 +131,16 @@ std::optional<size_t> Converter::as_pixels(size_t id) {
 }
 
 std::optional<TensorRef> Converter::shuffled(const OnnxNode& node, const TensorRef& x) {
-  const Shape& shape = layer(x.layer).type.shape;
+  const Shape shape = layer(x.layer).type.shape;
   if (shape.rank() != 4 || x.view.dims.size() != 4) return x;
+  if (const auto blocks = pixel_blocks(x.view, shape)) {
+    auto made = add_layer(node, {blocks->to_space ? "depth_to_space" : "space_to_depth",
+                                 {{"factor", {blocks->factor}}, {"order", to_attr(blocks->order)}},
+                                 {x.layer},
+                                 {}});
+    if (!made) return std::nullopt;
+    return TensorRef{*made, View::whole(layer(*made).type.shape), {}};
+  }
   std::vector<Atom> channels = joined(x.view.dims[1]);
   View rest = x.view;
   rest.dims[1] = View::whole(shape).dims[1];

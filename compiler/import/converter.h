@@ -82,7 +82,8 @@ class Converter {
   // The layer whose result, [N, C, H, W] or [N, C], has its axes in the ONNX tensor's order. Adds a shuffle
   // of channels if that is what it takes.
   std::optional<size_t> image(const OnnxNode& node, const TensorRef& x);
-  // x with its channels in order, where they have been dealt like cards and a shuffle of channels does that.
+  // x with its channels in order, where they have been dealt like cards, and a shuffle of channels does that,
+  // or have become pixels, or pixels channels.
   std::optional<TensorRef> shuffled(const OnnxNode& node, const TensorRef& x);
   // A layer over [N, C] computed over [N, C, 1, 1] instead, with those before it back to a flatten; empty
   // where that cannot be. A gate made of fully connected layers becomes one of 1x1 convolutions.

@@ -16,7 +16,11 @@ namespace {
 constexpr size_t kWidth = 100;  // of a line, with room for what the formatter indents
 constexpr size_t kIndent = 10;  // of a pipe's lines, or of what precedes its first
 
-bool is_infix(const SourceCall& call) { return call.callee == "add" || call.callee == "mul"; }
+// The operator that stands for the op, or "".
+std::string_view infix(const SourceCall& call) {
+  return call.callee == "add" ? "+" : call.callee == "mul" ? "*" : call.callee == "div" ? "/" : "";
+}
+bool is_infix(const SourceCall& call) { return !infix(call).empty(); }
 bool is_head(const SourceCall& call) {
   return call.operands.size() != 1 || !call.loop.empty() || !call.choice.empty();
 }
@@ -110,7 +114,7 @@ class StatementWriter {
       for (size_t at = 0; (at = text.find('@', at)) != std::string::npos; at += names[0].size())
         text.replace(at, 1, names[0]);
     } else if (is_infix(first)) {
-      text = fmt::format("{} {} {}", names[0], first.callee == "add" ? "+" : "*", names[1]);
+      text = fmt::format("{} {} {}", names[0], infix(first), names[1]);
       const SourceCall* wrap = chain.size() > 1 ? &calls_[chain[1]] : nullptr;
       if (wrap && wrap->label.empty() && wrap->arguments.empty()) {
         text = fmt::format("{}({})", wrap->callee, text);

@@ -72,6 +72,48 @@ std::vector<Atom> View::order() const {
   return joined(all);
 }
 
+namespace {
+
+View view_of(const PixelBlocks& blocks, const Shape& x) {
+  const int64_t r = blocks.factor, area = r * r;
+  const bool crd = blocks.order == DepthOrder::crd;
+  View view = View::whole(x);
+  if (blocks.to_space) {
+    const int64_t channels = x.c() / area, within = crd ? 1 : channels;
+    view.dims = {view.dims[0],
+                 {{1, channels, crd ? area : 1}},
+                 {{2, x.h(), 1}, {1, r, r * within}},
+                 {{3, x.w(), 1}, {1, r, within}}};
+  } else {
+    const Atom channels{1, x.c(), 1}, row{2, r, 1}, column{3, r, 1};
+    view.dims = {view.dims[0],
+                 crd ? std::vector{channels, row, column} : std::vector{row, column, channels},
+                 {{2, x.h() / r, r}},
+                 {{3, x.w() / r, r}}};
+  }
+  for (std::vector<Atom>& dim : view.dims)
+    std::erase_if(dim, [](const Atom& atom) { return atom.size == 1; });
+  return view;
+}
+
+}  // namespace
+
+std::optional<PixelBlocks> pixel_blocks(const View& view, const Shape& shape) {
+  if (shape.rank() != 4 || view.dims.size() != 4) return std::nullopt;
+  const int64_t height = view.sizes()[2];
+  const bool to_space = height > shape.h();
+  const int64_t factor = to_space ? height / shape.h() : shape.h() / std::max<int64_t>(height, 1);
+  if (factor < 2) return std::nullopt;
+  for (const DepthOrder order : {DepthOrder::crd, DepthOrder::dcr}) {
+    const PixelBlocks blocks{to_space, factor, order};
+    const View wanted = view_of(blocks, shape);
+    if (std::equal(view.dims.begin(), view.dims.end(), wanted.dims.begin(),
+                   [](const auto& a, const auto& b) { return joined(a) == joined(b); }))
+      return blocks;
+  }
+  return std::nullopt;
+}
+
 std::optional<std::vector<int>> axes_of(const View& view, const Shape& shape) {
   std::vector<int> axes(view.dims.size(), -1);
   std::vector<bool> taken(static_cast<size_t>(shape.rank()), false);

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "ir/attr.h"
 #include "ir/type.h"
 
 namespace cardinal::onnx_import {
@@ -37,6 +38,14 @@ struct View {
 };
 
 std::vector<Atom> joined(std::span<const Atom> atoms);
+
+// The op that makes a tensor with this view, as exporters write it with Reshape, Transpose and Reshape.
+struct PixelBlocks {
+  bool to_space = false;  // depth_to_space, else space_to_depth
+  int64_t factor = 1;
+  DepthOrder order = DepthOrder::crd;
+};
+std::optional<PixelBlocks> pixel_blocks(const View& view, const Shape& shape);
 
 // Which axis of `shape` each dimension is, if each is a whole axis and the axes left over are 1. Dimensions
 // of 1 are taken for the axes that are left, in order.

@@ -174,6 +174,8 @@ Outcome apply_unary(ast::UnaryOp op, const Value& a) {
 
 Outcome apply_index(const Value& base, const Value& index) {
   const List* list = base.list();
+  if (base.is_tensor())
+    return "only lists can be indexed, not tensors; a part of a tensor is slice(x, c=[begin, end])";
   if (!list) return fmt::format("only lists can be indexed, not {}", type_name(base));
   const auto* i = index.as<int64_t>();
   if (!i) return fmt::format("an index must be an int, not {}", type_name(index));

@@ -119,6 +119,11 @@ Value Elaborator::call(const ast::Call& call, const Piped* piped) {
   CallableValue target;
   auto global = file_scope().names.find(name);
   const OpInfo* op = find_op(name);
+  const Builtin* builtin = find_builtin(name);
+  // max, exp and others are both; which one is meant shows in the arguments.
+  const bool on_tensors = std::any_of(invocation.arguments.begin(), invocation.arguments.end(),
+                                      [](const BoundArgument& a) { return a.value.has_tensors(); });
+  if (builtin && !on_tensors) op = nullptr;
   if (Variable* variable = find_variable(name)) {
     if (variable->value.is_poison()) return {};
     const auto* callable = variable->value.as<CallableValue>();
@@ -144,7 +149,7 @@ Value Elaborator::call(const ast::Call& call, const Piped* piped) {
     }
   } else if (op && !op->internal_op) {
     target.op = op;
-  } else if (const Builtin* builtin = find_builtin(name)) {
+  } else if (builtin) {
     return call_builtin(*builtin, invocation);
   } else if (is_tensor_function(name)) {
     return call_tensor_function(name, invocation);
@@ -188,7 +193,9 @@ Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation
       while (!layers_.emplace(frame.path, where).second) frame.path += '\'';  // so its layers differ
   }
   Frame* outer = frame_;
-  bind_parameters(callable, invocation, frame);
+  const bool fits = bind_parameters(callable, invocation, frame);
+  for (const Frame* caller = frame_; !fits && caller; caller = caller->caller)
+    if (caller->callable == &callable) return {};  // which may never end
   frame_ = &frame;
   run_body(callable.body);
   if (!frame.result && !reporter_.is_full())
@@ -214,7 +221,8 @@ const ast::ParameterDecl* Elaborator::find_parameter(const ast::Callable& callab
 }
 
 // What is not given right is unknown in the body, which is run all the same.
-void Elaborator::bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame) {
+bool Elaborator::bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame) {
+  const size_t errors = reporter_.count();
   std::map<std::string_view, const BoundArgument*> given;
   size_t position = 0;
   for (const BoundArgument& argument : invocation.arguments) {
@@ -246,6 +254,7 @@ void Elaborator::bind_parameters(const ast::Callable& callable, const Invocation
     }
     frame.scopes.back()[parameter.name.text] = {std::move(value), parameter.name.where};
   }
+  return reporter_.count() == errors;
 }
 
 Value Elaborator::checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where,
@@ -280,13 +289,27 @@ Value Elaborator::checked_parameter(const ast::ParameterDecl& parameter, Value v
               {{parameter.name.where, "it is declared here"}});
 }
 
+Value Elaborator::sum_of_tensors(const List& list, SourceLocation where) {
+  Value sum = list.elements[0];
+  for (size_t i = 1; i < list.elements.size(); ++i)
+    sum = call_operator("add", where, {{"", {}, sum, where}, {"", {}, list.elements[i], where}});
+  return sum;
+}
+
 Value Elaborator::call_builtin(const Builtin& builtin, const Invocation& invocation) {
   SourceLocation where = invocation.call->callee.where;
   if (invocation.call->label)
     return fail(invocation.call->label->where,
                 fmt::format("'{}' computes values and makes no layer to name", builtin.name));
   std::vector<Value> values;
+  if (std::string_view(builtin.name) == "sum" && invocation.arguments.size() == 1)
+    if (const List* list = invocation.arguments[0].value.list();
+        list && invocation.arguments[0].value.has_tensors())
+      return sum_of_tensors(*list, where);
   for (const BoundArgument& argument : invocation.arguments) {
+    if (argument.value.is_tensor() && !find_op(builtin.name))
+      return fail(where,
+                  fmt::format("'{0}' computes with numbers; there is no op '{0}' for tensors", builtin.name));
     const List* list = argument.value.list();
     bool unknown = list && list->has_poison && std::string_view(builtin.name) != "len";
     if (argument.value.is_poison() || unknown) return {};

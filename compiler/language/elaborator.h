@@ -29,6 +29,7 @@ class Reporter {
   // said at all. `gist` is what makes messages the same, if that is less than the whole.
   Diagnostic* error(SourceLocation where, std::string message, std::string_view gist = {});
   bool is_full() const { return full_; }
+  size_t count() const { return said_.size(); }
   void stop() { full_ = true; }
   const Diagnostics& diagnostics() const { return diagnostics_; }
   // Takes over what was found before; nothing more is said about those places.
@@ -158,12 +159,14 @@ class Elaborator {
   std::optional<std::string> label_text(const ast::Label& label);
   std::optional<std::string> label_part_text(const ast::LabelPart& part, SourceLocation where);
   Value call_user(const ast::Callable& callable, Invocation invocation);
-  void bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame);
+  // Whether there was nothing to report.
+  bool bind_parameters(const ast::Callable& callable, const Invocation& invocation, Frame& frame);
   const ast::ParameterDecl* find_parameter(const ast::Callable& callable, const BoundArgument& argument,
                                            size_t position);
   Value checked_parameter(const ast::ParameterDecl& parameter, Value value, SourceLocation where,
                           const ast::Expr* expr);
   Value call_builtin(const Builtin& builtin, const Invocation& invocation);
+  Value sum_of_tensors(const List& list, SourceLocation where);
   Value call_tensor_function(std::string_view name, const Invocation& invocation);
   Value shape_of(NodeId id) const;
   Value split(NodeId id, const Invocation& invocation);
@@ -205,6 +208,9 @@ class Elaborator {
   void take_positional(OpCall& op, const BoundArgument& argument, size_t& next_required);
   void take_field(OpCall& op, const FieldInfo& field, const BoundArgument& argument);
   void refuse_positional(OpCall& op, const BoundArgument& argument);
+  // Whether the first number is that of the input's channels, as PyTorch's layers have it.
+  bool begins_with_input_channels(const OpCall& op) const;
+  std::string untyped_parameter_advice(const BoundArgument& argument) const;
   void take_named(OpCall& op, const BoundArgument& argument);
   bool add_tensors(OpCall& op, const Value& value, SourceLocation where);
   Likely likely(NodeId id) const;

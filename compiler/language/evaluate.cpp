@@ -13,6 +13,28 @@ namespace {
 // kilobyte.
 constexpr uint32_t kMaxEvaluationDepth = 1500;
 
+// Where a body first makes a value or a tensor of that name, its loops and branches included; else nowhere.
+SourceLocation place_made(const ast::Body& body, std::string_view name) {
+  SourceLocation place;
+  const auto look = [&](const auto& self, const ast::Body& inner) -> void {
+    for (const ast::Stmt& statement : inner.statements) {
+      if (place) return;
+      if (const auto* let = std::get_if<ast::Let>(&statement.node); let && let->name.text == name)
+        place = let->name.where;
+      if (const auto* assignment = std::get_if<ast::Assign>(&statement.node))
+        for (const ast::Name& made : assignment->names)
+          if (made.text == name) place = made.where;
+      if (const auto* loop = std::get_if<ast::For>(&statement.node)) self(self, loop->body);
+      if (const auto* branch = std::get_if<ast::Branch>(&statement.node)) {
+        for (const ast::If::Arm& arm : branch->branch.arms) self(self, arm.body);
+        if (branch->branch.otherwise) self(self, *branch->branch.otherwise);
+      }
+    }
+  };
+  look(look, body);
+  return place;
+}
+
 }  // namespace
 
 Value Elaborator::settle(Outcome outcome, SourceLocation where) {
@@ -141,14 +163,15 @@ Value Elaborator::evaluate_tensor_binary(const ast::Binary& e, const Value& a, c
   using ast::BinaryOp;
   const SourceLocation where = e.op_where;
   const bool adds = e.op == BinaryOp::add, subtracts = e.op == BinaryOp::subtract;
-  const bool multiplies = e.op == BinaryOp::multiply;
+  const bool multiplies = e.op == BinaryOp::multiply, divides = e.op == BinaryOp::divide;
   BoundArgument left{"", {}, a, e.left->where}, right{"", {}, b, e.right->where};
   const Value zero{0.0}, one{1.0}, minus_one{-1.0};
   if (a.is_tensor() && b.is_tensor()) {
-    if (adds || multiplies) return call_operator(adds ? "add" : "mul", where, {left, right});
+    if (adds || multiplies || divides)
+      return call_operator(adds ? "add" : multiplies ? "mul" : "div", where, {left, right});
     if (!subtracts)
       return fail(where,
-                  fmt::format("'{}' does not work on two tensors; '+', '-' and '*' do", spelling(e.op)));
+                  fmt::format("'{}' does not work on two tensors; '+', '-', '*' and '/' do", spelling(e.op)));
     right.value = call_affine(where, right, minus_one, zero);
     return call_operator("add", where, {left, right});
   }
@@ -163,9 +186,17 @@ Value Elaborator::evaluate_tensor_binary(const ast::Binary& e, const Value& a, c
   if (multiplies) return call_affine(where, x, number, zero);
   if (subtracts && b.is_tensor()) return call_affine(where, x, minus_one, number);
   if (subtracts) return call_affine(where, x, one, Value{-number.number()});
-  if (e.op != BinaryOp::divide || b.is_tensor())
-    return fail(where, fmt::format("'{}' does not work on {} and {}; '+', '-', '*' and tensor / number do",
-                                   spelling(e.op), type_name(a), type_name(b)));
+  if (divides && b.is_tensor())
+    return call_operator("div", where, {{"", {}, call_affine(where, x, zero, number), where}, right});
+  if (e.op == BinaryOp::power && a.is_tensor() && number.number() == 2)
+    return call_operator("mul", where, {left, left});
+  if (e.op == BinaryOp::power && a.is_tensor() && number.number() == 0.5)
+    return call_operator("sqrt", where, {left});
+  if (!divides)
+    return fail(where,
+                fmt::format("'{}' does not work on {} and {}; '+', '-', '*', '/', tensor ** 2 and tensor "
+                            "** 0.5 do",
+                            spelling(e.op), with_article(type_name(a)), with_article(type_name(b))));
   const Value scale = settle(apply_binary(BinaryOp::divide, one, number), where);
   return scale.is_poison() ? scale : call_affine(where, x, scale, zero);
 }
@@ -189,7 +220,11 @@ std::optional<bool> Elaborator::condition(const ast::Expr& expr) {
   Value value = evaluate(expr);
   if (value.is_poison()) return std::nullopt;
   if (const auto* flag = value.as<bool>()) return *flag;
-  fail(expr.where, fmt::format("expected true or false, got {}", show_with_type(value)));
+  const auto* name = expr.as<ast::NameRef>();
+  fail(expr.where,
+       fmt::format("expected true or false, got {}{}", show_with_type(value),
+                   value.is_number() ? fmt::format("; compare it, as in {} > 0", name ? name->name : "n")
+                                     : std::string()));
   return std::nullopt;
 }
 
@@ -218,10 +253,14 @@ Value Elaborator::unknown_name(const std::string& name, SourceLocation where, bo
     return fail(
         where, fmt::format("'{}' is known only inside the braces where it was made", name),
         {{ended->second, fmt::format("'{}' was made here; assign it before the braces to keep it", name)}});
+  std::vector<Diagnostic::Note> notes;
+  if (frame_->callable)
+    if (SourceLocation later = place_made(frame_->callable->body, name); later.line > where.line)
+      notes.push_back({later, fmt::format("'{}' is made only here", name)});
   std::vector<std::string> locals;
   for (const auto& scope : frame_->scopes)
     for (const auto& [variable, value] : scope) locals.push_back(variable);
-  return fail(where, unknown_name_message(name, called, file_scope(), std::move(locals)));
+  return fail(where, unknown_name_message(name, called, file_scope(), std::move(locals)), notes);
 }
 
 }  // namespace cardinal

@@ -183,7 +183,13 @@ ExprPtr ExpressionParser::postfix() {
   ExprPtr base = atom();
   while (base && tokens_.at("[")) {
     const Token opening = tokens_.next();
-    ExprPtr index = expression();
+    ExprPtr index = tokens_.at(":") ? nullptr : expression();
+    if (tokens_.at(":") || (index && tokens_.at(","))) {  // x[:, 8:, 1:-1]
+      tokens_.error(tokens_.peek().where,
+                    "one element is taken of a list; a part of a tensor is slice(x, "
+                    "c=[begin, end], h=[begin, end], w=[begin, end])");
+      return nullptr;
+    }
     if (!index || !tokens_.expect_closing("]", opening)) return nullptr;
     SourceLocation where = base->where;
     const Expr *b = base.get(), *i = index.get();

@@ -178,10 +178,20 @@ class NameChecker {
       if (item.layout) visit(*item.layout);
     }
   }
+  // Elaboration explains an open batch.
+  void dimension(const std::string& name, SourceLocation where, bool is_first) {
+    if (is_local(name) || file_.names.contains(name) || file_.incomplete || ended_.contains(name)) return;
+    if (!is_first) return unknown(name, where, false);
+    diagnostics_.error(where, fmt::format("there is nothing called '{}'; a batch that the caller chooses is "
+                                          "written N, as in f32[N, 3, 224, 224]",
+                                          name));
+  }
+
   void visit(const ast::InputStmt& input) {
     for (const auto& dim : input.dims) {
       const auto* name = dim->as<ast::NameRef>();
-      if (!name || name->name != "N") visit(*dim);  // elaboration explains an open batch
+      if (!name) visit(*dim);
+      if (name && name->name != "N") dimension(name->name, dim->where, dim == input.dims[0]);
     }
     if (input.layout) visit(*input.layout);
     scopes_.back().insert(input.name.text);
@@ -257,7 +267,8 @@ class NameChecker {
     const std::string& name = call.callee.text;
     if (is_local(name)) return;
     auto global = file_.names.find(name);
-    const OpInfo* op = find_op(name);
+    // What is a function on values as well may be either.
+    const OpInfo* op = find_builtin(name) ? nullptr : find_op(name);
     if (global != file_.names.end()) {
       const ast::Callable* callable = global->second.callable;
       bool callee = callable && !callable->faulty && callable->kind != ast::CallableKind::network;

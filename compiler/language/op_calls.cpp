@@ -29,6 +29,16 @@ std::optional<AttrValue> to_attr_value(const Value& value) {
 
 constexpr size_t kMaxNodes = 200'000;
 
+// How an op of two tensors is written for a tensor and a number; "" if it is no such op or no number.
+std::string beside_number(std::string_view op, const Value& value) {
+  if (!value.is_number()) return {};
+  const std::string number = show(value);
+  for (auto [name, sign] : {std::pair("add", '+'), {"mul", '*'}, {"div", '/'}})
+    if (op == name) return fmt::format("x {} {}", sign, number);
+  if (op == "max") return number == "0" ? "relu(x)" : fmt::format("clip(x, {}, highest)", number);
+  return op == "min" ? fmt::format("clip(x, lowest, {})", number) : std::string();
+}
+
 }  // namespace
 
 bool Elaborator::can_make_tensors(std::string_view callee, SourceLocation where) {
@@ -108,6 +118,12 @@ void Elaborator::take_positional(OpCall& op, const BoundArgument& argument, size
     op.poisoned = op.has_unknown_tensor = true;
     return;
   }
+  const auto wanted_field = std::find_if(info.fields.begin() + static_cast<ptrdiff_t>(next_required),
+                                         info.fields.end(), [](const FieldInfo& f) { return f.is_required; });
+  if (argument.value.is_tensor() && !wants_tensor && wanted_field != info.fields.end()) {
+    next_required = static_cast<size_t>(wanted_field - info.fields.begin()) + 1;
+    return take_field(op, *wanted_field, argument);
+  }
   if (argument.value.has_tensors() || (argument.value.may_be_tensors() && wants_tensor)) {
     add_tensors(op, argument.value, argument.where);
     if (info.tensors.max < 0 || static_cast<int>(op.tensors.size()) <= info.tensors.max) return;
@@ -129,12 +145,38 @@ void Elaborator::take_positional(OpCall& op, const BoundArgument& argument, size
   refuse_positional(op, argument);
 }
 
+bool Elaborator::begins_with_input_channels(const OpCall& op) const {
+  if (op.tensors.empty()) return false;
+  const int64_t channels = likely(op.tensors[0]).type.shape.c();
+  constexpr int64_t kLargestKernel = 31;  // larger ones are channels
+  if (const auto* conv = std::get_if<Conv>(&op.attrs))
+    return conv->kernel.h > kLargestKernel || (conv->channels == channels && conv->kernel.h > 7);
+  const auto* linear = std::get_if<Linear>(&op.attrs);
+  return linear && linear->channels == channels;
+}
+
+// Where a parameter was declared without a type, which makes it a tensor, but a value was meant.
+std::string Elaborator::untyped_parameter_advice(const BoundArgument& argument) const {
+  const auto* name = argument.expr ? argument.expr->as<ast::NameRef>() : nullptr;
+  if (!name || !frame_->callable) return {};
+  for (const ast::ParameterDecl& parameter : frame_->callable->parameters)
+    if (parameter.name.text == name->name && !parameter.type)
+      return fmt::format("; to pass a number, declare its type: {}: int", name->name);
+  return {};
+}
+
 // An argument behind the required ones needs a name: that of the next attribute if it could be its value.
 void Elaborator::refuse_positional(OpCall& op, const BoundArgument& argument) {
   const OpInfo& info = *op.info;
   op.poisoned = true;
   if (argument.value.is_poison() || op.has_surplus) return;
   op.has_surplus = true;
+  if (std::string written = beside_number(info.name, argument.value); !written.empty()) {
+    op.has_unknown_tensor = true;
+    fail(argument.where,
+         fmt::format("{} takes two tensors; with a number it is written {}", info.name, written));
+    return;
+  }
   std::vector<std::string> names;
   std::optional<AttrValue> value = to_attr_value(argument.value);
   bool fits = false;
@@ -150,9 +192,10 @@ void Elaborator::refuse_positional(OpCall& op, const BoundArgument& argument) {
     if (value && !maybe_channels && set_field(fitted, field.name, *value).empty()) fits = true;
   }
   const std::string advice =
-      names.empty() ? "leave it out"
-      : fits        ? fmt::format("write {}={}", names[0], show(argument.value))
-                    : fmt::format("leave it out, or say which it is: {}", fmt::join(names, ", "));
+      begins_with_input_channels(op) ? "the input's channels are not written: leave out the first number"
+      : names.empty()                ? "leave it out"
+      : fits ? fmt::format("write {}={}", names[0], show(argument.value))
+             : fmt::format("leave it out, or say which it is: {}", fmt::join(names, ", "));
   fail(argument.where, fmt::format("{} takes no further argument without a name; {}", info.name, advice));
 }
 
@@ -174,7 +217,12 @@ void Elaborator::take_field(OpCall& op, const FieldInfo& field, const BoundArgum
   SourceLocation place = argument.name_where ? argument.name_where : argument.where;
   auto [it, first] = op.field_places.emplace(field.name, argument.where);
   if (!first) {
-    fail(place, fmt::format("{} is given twice", field.name), {{it->second, "it is given here first"}});
+    fail(place,
+         fmt::format("{} is given twice{}", field.name,
+                     begins_with_input_channels(op) ? "; the input's channels are not written: leave out the "
+                                                      "first number"
+                                                    : ""),
+         {{it->second, "it is given here first"}});
     op.poisoned = true;
     return;
   }
@@ -184,7 +232,8 @@ void Elaborator::take_field(OpCall& op, const FieldInfo& field, const BoundArgum
   if (std::optional<AttrValue> attr = to_attr_value(argument.value)) {
     problem = set_field(op.attrs, field.name, *attr);
   } else {
-    problem = fmt::format("expected {}, got {}", field.type, with_article(type_name(argument.value)));
+    problem = fmt::format("expected {}, got {}{}", field.type, with_article(type_name(argument.value)),
+                          untyped_parameter_advice(argument));
   }
   if (problem.empty()) return;
   if (argument.value.origin) problem += fmt::format(" ({})", argument.value.origin->text);

@@ -115,7 +115,9 @@ bool StatementParser::is_contained(size_t begin) const {
 void StatementParser::set_unreadable(Body& body, size_t begin, SourceLocation where) {
   if (!body.statements.empty() && body.statements.back().where == where) body.statements.pop_back();
   Unreadable result;
-  result.returns = tokens_.token(begin).is("return");
+  result.returns =
+      tokens_.token(begin).is("return") ||
+      (tokens_.token(begin).text == "output" && tokens_.token(begin + 1).kind == TokenKind::identifier);
   size_t i = begin;
   for (;; ++i) {
     const Token& token = tokens_.token(i);
@@ -200,6 +202,10 @@ std::optional<Stmt> StatementParser::misplaced() {
     hint = "; declarations stand outside of all braces";
   if (!hint.empty()) {
     tokens_.error(token.where, fmt::format("expected a statement, found {}{}", describe(token), hint));
+    return std::nullopt;
+  }
+  if (worded && token.text == "output") {
+    tokens_.error(token.where, "there is no 'output'; write return");
     return std::nullopt;
   }
   if (expressions_.expression())

@@ -109,6 +109,9 @@ void Elaborator::execute(const ast::For& loop) {
            fmt::format("'for' needs a list or a range such as 0..n, not {}", type_name(iterable)));
     return poison_assigned(loop.body);
   }
+  for (const ast::Stmt& statement : loop.body.statements)
+    if (const auto* ret = std::get_if<ast::Return>(&statement.node); ret && list->elements.size() > 1)
+      fail(statement.where, "this 'return' ends the loop in its first round; put it behind the loop's '}'");
   ++frame_->loops;
   for (const Value& element : list->elements) {
     if (frame_->result || !charge(1, loop.variable.where)) break;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "compiler/language/suggest.h"
 
 namespace cardinal {
@@ -37,11 +39,20 @@ void TokenStream::mend(SourceLocation where, std::string message) {
 namespace {
 
 // What to write instead of something that other languages have.
-std::string advice_for(const Token& token, const Token& following) {
+std::string advice_for(const Token& before, const Token& token, const Token& following) {
+  constexpr std::string_view kModules[] = {"F",      "nn",  "torch", "tf", "keras",
+                                           "layers", "jnp", "jax",   "np", "mx"};
+  if (token.is(".") && std::find(std::begin(kModules), std::end(kModules), before.text) != std::end(kModules))
+    return fmt::format("; there are no modules: write {}", following.text);
+
   if (token.is(";")) return "; a statement ends at the end of its line";
   if (token.is("->")) return "; a pipe is written |>";
   if (token.is(".") && following.text == "shape") return "; the dimensions of a tensor x are shape(x)";
+  if (token.is(".") && before.text == "self")
+    return fmt::format("; there are no objects: a layer is named where it is called, as in {}: conv(...)",
+                       following.text);
   if (token.is(".")) return "; there are no methods: write f(x) or x |> f";
+  if (token.is("(") && before.is(")")) return "; what a call makes is not called again: write f(x) or x |> f";
   return {};
 }
 
@@ -50,7 +61,7 @@ std::string advice_for(const Token& token, const Token& following) {
 bool TokenStream::expected(std::string_view what, const std::vector<std::string>& candidates,
                            std::span<const Alias> aliases) {
   std::string hint = at(TokenKind::identifier) ? did_you_mean(peek().text, candidates, aliases)
-                                               : advice_for(peek(), peek(1));
+                                               : advice_for(previous(), peek(), peek(1));
   error(peek().where, fmt::format("expected {}, found {}{}", what, describe(peek()), hint));
   return false;
 }
@@ -62,8 +73,9 @@ bool TokenStream::expect(std::string_view spelling, std::string_view context) {
 bool TokenStream::expect_closing(std::string_view spelling, const Token& opening) {
   if (accept(spelling)) return true;
   bool list = spelling != "}";
-  Diagnostic* d = error(peek().where, fmt::format("expected {}'{}', found {}", list ? "',' or " : "",
-                                                  spelling, describe(peek())));
+  Diagnostic* d =
+      error(peek().where, fmt::format("expected {}'{}', found {}{}", list ? "',' or " : "", spelling,
+                                      describe(peek()), advice_for(previous(), peek(), peek(1))));
   if (d) d->notes.push_back({opening.where, fmt::format("to close this '{}'", opening.text)});
   return false;
 }

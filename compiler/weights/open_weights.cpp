@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -39,6 +40,29 @@ Result<std::unique_ptr<WeightStore>> open_random(std::string_view text, const Gr
   return random_weights(graph, seed);
 }
 
+constexpr std::string_view kPickle =
+    "is a Python pickle, as torch.save writes it, which can hold any code and is not read; save the weights "
+    "with safetensors.torch.save_file(model.state_dict(), path)";
+
+// Of a file that is known, but not read as weights: what it is and what to do instead.
+std::string_view foreign_file(std::string_view path, std::span<const std::byte> file) {
+  if (begins_with(file, "\x93NUMPY"))
+    return "is one array without a name; save all of them by name with numpy.savez(path, **arrays)";
+  constexpr std::byte kProtocol{0x80};  // and its number, 2 to 5
+  if (file.size() > 1 && file[0] == kProtocol && file[1] >= std::byte{2} && file[1] <= std::byte{5})
+    return kPickle;
+  if (file.size() > 8 && begins_with(file.subspan(4), "TFL3"))
+    return "is a TensorFlow Lite model; save the Keras model that it was made from with model.save(path)";
+  if (path.ends_with(".onnx")) return "is an ONNX model; `cardinal import` makes a network and weights of it";
+  return {};
+}
+
+// torch.save's archives, of state dicts and of whole models.
+bool is_torch(const std::vector<ZipMember>& archive) {
+  return std::any_of(archive.begin(), archive.end(),
+                     [](const ZipMember& member) { return member.name.ends_with("/data.pkl"); });
+}
+
 Result<std::unique_ptr<WeightStore>> open_file(const std::string& path, const Graph& graph) {
   Result<MappedFile> file = MappedFile::open(path);
   if (!file) return file.take_error();
@@ -47,12 +71,12 @@ Result<std::unique_ptr<WeightStore>> open_file(const std::string& path, const Gr
   if (is_mxnet(bytes)) return read_mxnet(path, *std::move(file), wanted);
   if (is_flax(bytes)) return read_flax(path, *std::move(file), wanted);
   if (is_hdf5(bytes)) return read_hdf5(path, bytes, wanted);
+  if (std::string_view why = foreign_file(path, bytes); !why.empty())
+    return Diagnostics(fmt::format("{} {}", path, why));
   if (!begins_with(bytes, "PK")) return read_safetensors(path, *std::move(file), wanted);
-  // An archive of torch.save is a zip file too, but of pickled objects.
-  if (path.ends_with(".pt") || path.ends_with(".pth"))
-    return Diagnostics(
-        fmt::format("{} is a PyTorch checkpoint; save it with safetensors.torch.save_file", path));
   Result<std::vector<ZipMember>> archive = list_zip(bytes);
+  if (path.ends_with(".pt") || path.ends_with(".pth") || (archive && is_torch(*archive)))
+    return Diagnostics(fmt::format("{} {}", path, kPickle));
   if (archive && is_keras(*archive)) return read_keras(path, *archive, wanted);
   return read_npz(path, *std::move(file), wanted);
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "compiler/weights/file_tensor.h"
 #include "compiler/weights/file_weights.h"
 
 namespace cardinal {
@@ -145,21 +146,25 @@ std::string offsets_problem(std::vector<HeaderEntry>& entries, uint64_t data_byt
 
 // Adds one tensor to the store; "" or the problem.
 std::string add_tensor(FileWeights& store, const HeaderEntry& e, const std::string& name,
-                       std::span<const std::byte> data) {
+                       const Wanted& wanted, std::span<const std::byte> data) {
   auto bytes = data.subspan(e.offsets[0], e.offsets[1] - e.offsets[0]);
   std::optional<DType> dtype = weight_dtype(e.dtype);
   StoredShape stored = stored_shape(e.shape);
   bool is_new = true;
-  if (!dtype) {
-    is_new = store.add_unusable(name, fmt::format("its dtype is {}, expected F32, F16 or BF16", e.dtype));
+  const bool wide = e.dtype == "F64";
+  if (!dtype && !wide) {
+    is_new =
+        store.add_unusable(name, fmt::format("its dtype is {}, expected F32, F16, BF16 or F64", e.dtype));
   } else if (!stored.problem.empty()) {
     is_new = store.add_unusable(name, stored.problem);
   } else {
-    TensorType type{*dtype, stored.shape};
-    auto needed = static_cast<uint64_t>(type.shape.elements() * dtype_bytes(type.dtype));
+    TensorType type{dtype.value_or(DType::f32), stored.shape};
+    auto needed = static_cast<uint64_t>(type.shape.elements() * (wide ? 8 : dtype_bytes(type.dtype)));
     if (needed != bytes.size())
       return fmt::format("tensor {}: {} needs {} bytes, its data_offsets span {}", e.name, to_string(type),
                          needed, bytes.size());
+    if (wide)
+      bytes = wanted.reads(name, type.shape.elements()) ? store.keep(narrow_doubles(bytes)) : bytes.first(0);
     is_new = store.add(name, {type, bytes});
   }
   return is_new ? std::string() : fmt::format("tensor {} appears twice", e.name);
@@ -179,9 +184,10 @@ Result<std::unique_ptr<WeightStore>> read_safetensors(const std::string& path, M
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, file.data(), 8);
   if (header_bytes > file.size() - 8 || header_bytes > kMaxHeaderBytes)
-    return failure(
-        fmt::format("its header claims {} bytes, the file has {} after the length (at most {} are allowed)",
-                    header_bytes, file.size() - 8, kMaxHeaderBytes));
+    return failure(fmt::format(
+        "its header claims {} bytes, the file has {} after the length (at most {} are allowed); if "
+        "it is no safetensors file: .npz, .params, .msgpack, .keras and .h5 are read as well",
+        header_bytes, file.size() - 8, kMaxHeaderBytes));
 
   HeaderReader reader;
   const char* text = reinterpret_cast<const char*>(file.data()) + 8;
@@ -194,7 +200,7 @@ Result<std::unique_ptr<WeightStore>> read_safetensors(const std::string& path, M
   for (const HeaderEntry& entry : reader.entries) stored.push_back(entry.name);
   std::vector<std::string> names = wanted.names_of(stored);
   for (size_t i = 0; i < names.size(); ++i)
-    if (std::string problem = add_tensor(*store, reader.entries[i], names[i], data); !problem.empty())
+    if (std::string problem = add_tensor(*store, reader.entries[i], names[i], wanted, data); !problem.empty())
       return failure(problem);
   return std::unique_ptr<WeightStore>(std::move(store));
 }

@@ -69,7 +69,26 @@ std::string Wanted::name_of(const std::string& stored) const {
   return has(in_collection) ? in_collection : name;
 }
 
-std::vector<std::string> Wanted::names_of(const std::vector<std::string>& stored) const {
+size_t Wanted::surplus_prefix(const std::vector<std::string>& stored) const {
+  if (stored.empty()) return 0;
+  const std::string& first = stored.front();
+  size_t shared = first.size();
+  for (const std::string& name : stored) {
+    const auto end = first.begin() + static_cast<ptrdiff_t>(std::min(shared, name.size()));
+    shared = static_cast<size_t>(std::mismatch(first.begin(), end, name.begin()).first - first.begin());
+  }
+  for (size_t dropped = 0;;) {
+    for (const std::string& name : stored)
+      if (has(name_of(name.substr(dropped)))) return dropped;
+    dropped = first.find_first_of("./", dropped) + 1;  // behind the next level
+    if (dropped == 0 || dropped > shared) return 0;
+  }
+}
+
+std::vector<std::string> Wanted::names_of(const std::vector<std::string>& all) const {
+  const size_t dropped = surplus_prefix(all);
+  std::vector<std::string> stored;
+  for (const std::string& name : all) stored.push_back(name.substr(dropped));
   std::set<std::string, std::less<>> taken;
   for (const std::string& name : stored)
     if (name_of(name) == name) taken.insert(name);

@@ -26,11 +26,15 @@ class Wanted {
 
   // The names of a file's tensors as the network spells them, in the file's order. A stored name that the
   // network has stays as it is. Of others `/` is read as `.` and TensorFlow's trailing `:0` is dropped; see
-  // also `kAliases`. Where two tensors would get one name, the second keeps its stored name.
+  // also `kAliases`. Where two tensors would get one name, the second keeps its stored name. What all names
+  // begin with, such as the `module.` of PyTorch's DataParallel, is dropped if the network has none of them,
+  // but some without it.
   std::vector<std::string> names_of(const std::vector<std::string>& stored) const;
 
  private:
   std::string name_of(const std::string& stored) const;
+  // How many characters of the stored names to drop.
+  size_t surplus_prefix(const std::vector<std::string>& stored) const;
   std::map<std::string, int64_t, std::less<>> weights_;  // elements by name
 };
 

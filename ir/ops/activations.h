@@ -29,6 +29,10 @@ CARDINAL_PLAIN_ACTIVATION(Selu, selu, "1.0507 * elu(x, alpha=1.67326), the self-
 CARDINAL_PLAIN_ACTIVATION(Softplus, softplus, "log(1 + exp(x))")
 CARDINAL_PLAIN_ACTIVATION(Softsign, softsign, "x / (1 + abs(x))")
 CARDINAL_PLAIN_ACTIVATION(Mish, mish, "x * tanh(softplus(x))")
+CARDINAL_PLAIN_ACTIVATION(Exp, exp,
+                          "e to the x, of x from -87.3 to 88.3; others are taken to be the nearer of these")
+CARDINAL_PLAIN_ACTIVATION(Sqrt, sqrt, "square root of max(x, 0)")
+CARDINAL_PLAIN_ACTIVATION(Abs, abs, "x without its sign")
 #undef CARDINAL_PLAIN_ACTIVATION
 
 // Hendrycks and Gimpel 2016. The approximation is 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).

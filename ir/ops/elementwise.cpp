@@ -108,6 +108,30 @@ double Mul::flops(std::span<const TensorType>, const TensorType& out) const {
   return static_cast<double>(out.shape.elements());
 }
 
+Inferred Div::infer(std::span<const TensorType> operands) const { return infer_pairwise(name, operands); }
+void Div::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  evaluate_pairwise(operands, out, std::divides<>());
+}
+double Div::flops(std::span<const TensorType>, const TensorType& out) const {
+  return static_cast<double>(out.shape.elements());
+}
+
+Inferred Max::infer(std::span<const TensorType> operands) const { return infer_pairwise(name, operands); }
+void Max::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  evaluate_pairwise(operands, out, [](double a, double b) { return a < b ? b : a; });
+}
+double Max::flops(std::span<const TensorType>, const TensorType& out) const {
+  return static_cast<double>(out.shape.elements());
+}
+
+Inferred Min::infer(std::span<const TensorType> operands) const { return infer_pairwise(name, operands); }
+void Min::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  evaluate_pairwise(operands, out, [](double a, double b) { return b < a ? b : a; });
+}
+double Min::flops(std::span<const TensorType>, const TensorType& out) const {
+  return static_cast<double>(out.shape.elements());
+}
+
 std::string check_epilogue(const Epilogue& epilogue, std::span<const TensorType> extra_operands,
                            const TensorType& result) {
   if (extra_operands.size() != static_cast<size_t>(epilogue_operands(epilogue)))

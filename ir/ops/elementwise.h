@@ -22,8 +22,8 @@ struct Prelu {
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };
 
-// Operands of add and mul: two tensors of one rank whose dimensions are equal, or 1 in one of them (broadcast
-// along it); then the epilogue's.
+// Operands of add, mul, div, max and min: two tensors of one rank whose dimensions are equal, or 1 in one of
+// them (broadcast along it); then the epilogue's.
 struct Add {
   static constexpr std::string_view name = "add";
   static constexpr std::string_view summary = "elementwise sum; written x + y as well";
@@ -42,6 +42,42 @@ struct Mul {
   static constexpr Arity tensors{2, 2};
   Epilogue epilogue;
   static constexpr auto fields = std::tuple{internal("epilogue", &Mul::epilogue)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+struct Div {
+  static constexpr std::string_view name = "div";
+  static constexpr std::string_view summary = "elementwise quotient; written x / y as well";
+  static constexpr Arity tensors{2, 2};
+  Epilogue epilogue;
+  static constexpr auto fields = std::tuple{internal("epilogue", &Div::epilogue)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+struct Max {
+  static constexpr std::string_view name = "max";
+  static constexpr std::string_view summary = "elementwise, the larger one";
+  static constexpr Arity tensors{2, 2};
+  Epilogue epilogue;
+  static constexpr auto fields = std::tuple{internal("epilogue", &Max::epilogue)};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+struct Min {
+  static constexpr std::string_view name = "min";
+  static constexpr std::string_view summary = "elementwise, the smaller one";
+  static constexpr Arity tensors{2, 2};
+  Epilogue epilogue;
+  static constexpr auto fields = std::tuple{internal("epilogue", &Min::epilogue)};
 
   Inferred infer(std::span<const TensorType> operands) const;
   void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 
+#include "ir/ops/norm.h"
 #include "ir/window.h"
 
 namespace cardinal {
@@ -199,6 +201,55 @@ void AdaptiveMaxPool::evaluate(std::span<const Tensor* const> operands, Tensor& 
 
 double AdaptiveMaxPool::flops(std::span<const TensorType> operands, const TensorType& out) const {
   return adaptive_flops(operands, out);
+}
+
+namespace {
+
+Inferred infer_channel_pool(std::string_view op, const TensorType& x) {
+  if (auto error = check_features(op, x)) return *error;
+  TensorType out = x;
+  out.shape[1] = 1;
+  return out;
+}
+
+// out[n, 0, ...] = the fold of x[n, :, ...] from `first` on.
+template <class Fold>
+void fold_channels(const Tensor& x, Tensor& out, double first, Fold&& fold) {
+  const Shape& shape = x.type.shape;
+  const auto channels = static_cast<size_t>(shape.c()), area = static_cast<size_t>(shape.h() * shape.w());
+  std::fill(out.data.begin(), out.data.end(), first);
+  for (size_t i = 0; i < x.data.size(); ++i) {
+    double& result = out.data[i / (channels * area) * area + i % area];
+    result = fold(result, x.data[i]);
+  }
+}
+
+}  // namespace
+
+Inferred ChannelAvgPool::infer(std::span<const TensorType> operands) const {
+  return infer_channel_pool(name, operands[0]);
+}
+
+void ChannelAvgPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  fold_channels(*operands[0], out, 0.0, std::plus<>());
+  for (double& value : out.data) value /= static_cast<double>(operands[0]->type.shape.c());
+}
+
+double ChannelAvgPool::flops(std::span<const TensorType> operands, const TensorType&) const {
+  return static_cast<double>(operands[0].shape.elements());
+}
+
+Inferred ChannelMaxPool::infer(std::span<const TensorType> operands) const {
+  return infer_channel_pool(name, operands[0]);
+}
+
+void ChannelMaxPool::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
+  fold_channels(*operands[0], out, -std::numeric_limits<double>::infinity(),
+                [](double a, double b) { return std::max(a, b); });
+}
+
+double ChannelMaxPool::flops(std::span<const TensorType> operands, const TensorType&) const {
+  return static_cast<double>(operands[0].shape.elements());
 }
 
 }  // namespace cardinal

@@ -110,4 +110,28 @@ struct AdaptiveMaxPool {
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };
 
+// Operand: x [N, C, H, W] or [N, C]; result [N, 1, H, W] or [N, 1].
+struct ChannelAvgPool {
+  static constexpr std::string_view name = "channel_avg_pool";
+  static constexpr std::string_view summary = "mean over the channels of each pixel, keeping them as 1";
+  static constexpr Arity tensors{1, 1};
+  static constexpr auto fields = std::tuple{};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
+// Operand: x [N, C, H, W] or [N, C]; result [N, 1, H, W] or [N, 1].
+struct ChannelMaxPool {
+  static constexpr std::string_view name = "channel_max_pool";
+  static constexpr std::string_view summary = "maximum over the channels of each pixel, keeping them as 1";
+  static constexpr Arity tensors{1, 1};
+  static constexpr auto fields = std::tuple{};
+
+  Inferred infer(std::span<const TensorType> operands) const;
+  void evaluate(std::span<const Tensor* const> operands, Tensor& out) const;
+  double flops(std::span<const TensorType> operands, const TensorType& out) const;
+};
+
 }  // namespace cardinal

@@ -5,11 +5,13 @@
 # compiler change.
 #   NETWORK      which network of the file, if it has several
 #   SET          the network's parameters
-#   TARGET       native (the default), x86-64, x86-64-v3, x86-64-v4 or an LLVM CPU name
+#   TARGET       native, x86-64, x86-64-v3, x86-64-v4, aarch64 or an LLVM CPU name. The default is native, or when
+#                cross-compiling CMAKE_SYSTEM_PROCESSOR
 #   OUTPUT_NAME  names the header, <name>.h, which <target> may include; the default is NETWORK, else the file's stem
 #   MODE         object (the default) links the network into <target>. shared builds <name>.so for
 #                cardinal::Model::load; <target> gets its path as the macro CARDINAL_<NAME>_PATH.
-# <target> is linked to Cardinal::runtime in either mode.
+# <target> is linked to Cardinal::runtime in either mode. Where the package has no compiler, as when cross-compiling, the
+# program CARDINAL_EXECUTABLE compiles, by default the `cardinal` on the path.
 
 # Appends to <result> the file and all files it imports, directly or not. They are read again when one of them changes.
 function(_cardinal_collect_sources file result)
@@ -37,8 +39,18 @@ function(cardinal_add_network target source)
   if(NOT TARGET ${target})
     message(FATAL_ERROR "cardinal_add_network: ${target} is not a target")
   endif()
-  if(NOT TARGET Cardinal::cardinal)
-    message(FATAL_ERROR "cardinal_add_network: this installation of Cardinal has no compiler (Cardinal::cardinal)")
+  if(TARGET Cardinal::cardinal)
+    set(compiler $<TARGET_FILE:Cardinal::cardinal>)
+  else()
+    find_program(CARDINAL_EXECUTABLE cardinal DOC "Compiles networks where this installation of Cardinal cannot")
+    if(NOT CARDINAL_EXECUTABLE)
+      message(FATAL_ERROR "cardinal_add_network: this installation of Cardinal has no compiler; "
+        "set CARDINAL_EXECUTABLE to the `cardinal` of another")
+    endif()
+    set(compiler ${CARDINAL_EXECUTABLE})
+  endif()
+  if(NOT arg_TARGET AND CMAKE_CROSSCOMPILING)
+    string(REPLACE "x86_64" "x86-64" arg_TARGET ${CMAKE_SYSTEM_PROCESSOR})
   endif()
   if(NOT arg_WEIGHTS)
     message(FATAL_ERROR "cardinal_add_network: say WEIGHTS <file> or WEIGHTS random:<seed>")
@@ -60,12 +72,12 @@ function(cardinal_add_network target source)
   set(sources)
   _cardinal_collect_sources(${source} sources)
   set(weights ${arg_WEIGHTS})
-  set(depends ${sources} Cardinal::cardinal)
+  set(depends ${sources} ${compiler})
   if(NOT weights MATCHES "^random:")
     get_filename_component(weights ${weights} ABSOLUTE)
     list(APPEND depends ${weights})
   endif()
-  set(compile $<TARGET_FILE:Cardinal::cardinal> compile ${source} --weights ${weights})
+  set(compile ${compiler} compile ${source} --weights ${weights})
   if(arg_NETWORK)
     list(APPEND compile --network ${arg_NETWORK})
   endif()

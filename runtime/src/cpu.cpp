@@ -36,9 +36,9 @@ uint32_t cpu_features() {
   return CARDINAL_FEATURE_AVX2_FMA | (avx512 ? uint32_t{CARDINAL_FEATURE_AVX512} : 0);
 }
 
-#else
+#elif defined(__aarch64__)
 
-uint32_t cpu_features() { return 0; }
+uint32_t cpu_features() { return CARDINAL_FEATURE_NEON; }
 
 #endif
 
@@ -51,7 +51,8 @@ std::string missing_features(uint32_t required, uint32_t available) {
   };
   lacks(CARDINAL_FEATURE_AVX2_FMA, "AVX2 with FMA, F16C and BMI (x86-64-v3)");
   lacks(CARDINAL_FEATURE_AVX512, "AVX-512 F, CD, BW, DQ and VL (x86-64-v4)");
-  constexpr uint32_t kKnown = CARDINAL_FEATURE_AVX2_FMA | CARDINAL_FEATURE_AVX512;
+  lacks(CARDINAL_FEATURE_NEON, "NEON (AArch64)");
+  constexpr uint32_t kKnown = CARDINAL_FEATURE_AVX2_FMA | CARDINAL_FEATURE_AVX512 | CARDINAL_FEATURE_NEON;
   for (int bit = 0; bit < 32; ++bit) {
     if (!(kKnown >> bit & 1u))
       lacks(1u << bit,

@@ -1,6 +1,7 @@
 #include "runtime/src/file_format.h"
 
 #include <cardinal/hash.h>
+#include <elf.h>
 
 #include <algorithm>
 #include <cstring>
@@ -15,6 +16,22 @@ namespace {
 bool all_zero(const void* data, size_t bytes) {
   const auto* p = static_cast<const unsigned char*>(data);
   return std::all_of(p, p + bytes, [](unsigned char byte) { return byte == 0; });
+}
+
+#if defined(__x86_64__)
+constexpr uint16_t kThisMachine = EM_X86_64;
+constexpr const char* kThisTarget = "x86-64";
+#elif defined(__aarch64__)
+constexpr uint16_t kThisMachine = EM_AARCH64;
+constexpr const char* kThisTarget = "aarch64";
+#else
+#error "Cardinal has no code for this machine: see codegen/targets.cpp"
+#endif
+
+std::string machine_name(uint16_t machine) {
+  if (machine == EM_X86_64) return "x86-64";
+  if (machine == EM_AARCH64) return "AArch64";
+  return "an unknown machine (" + std::to_string(machine) + " in its ELF header)";
 }
 
 bool is_elf(const MappedFile& file) {
@@ -58,6 +75,16 @@ Expected<std::string> check_trailer(const MappedFile& file, const std::string& p
     return corrupted(path, "its contents do not match their hash");
   }
   return std::string(trailer.symbol);
+}
+
+Expected<void> check_machine(const MappedFile& file, const std::string& path) {
+  Elf64_Ehdr header;
+  if (!is_elf(file) || file.size() < sizeof header) return {};  // the dynamic loader says what is wrong
+  std::memcpy(&header, file.data(), sizeof header);
+  if (header.e_machine == kThisMachine) return {};
+  return Error(path + ": holds code for " + machine_name(header.e_machine) + ", but this program runs on " +
+               machine_name(kThisMachine) + "; run it there, or recompile the network with --target " +
+               kThisTarget);
 }
 
 Expected<MappedFile> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash) {

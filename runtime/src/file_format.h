@@ -12,6 +12,9 @@ namespace cardinal::runtime {
 // Checks the trailer of a shared object, and its hash if asked; returns the symbol of its cardinal_model.
 Expected<std::string> check_trailer(const MappedFile& file, const std::string& path, bool verify_hash);
 
+// Whether the code of a shared object is for the machine that this program was compiled for.
+Expected<void> check_machine(const MappedFile& file, const std::string& path);
+
 // Opens the weight file of `model` and checks that it belongs to it. The weights start at
 // CARDINAL_WEIGHTS_OFFSET.
 Expected<MappedFile> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash);

@@ -113,6 +113,7 @@ Expected<Model> Model::load(const std::string& path, const LoadOptions& options)
   if (!file) return file.error();
   auto symbol = runtime::check_trailer(*file, path, options.verify_hash);
   if (!symbol) return symbol.error();
+  if (auto runs_here = runtime::check_machine(*file, path); !runs_here) return runs_here.error();
   auto state = std::make_shared<State>();
   state->path = path;
   auto object = runtime::SharedObject::open(path, *file);

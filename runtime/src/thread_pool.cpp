@@ -23,15 +23,19 @@ constexpr std::chrono::microseconds kSpinTime{50};
 
 constexpr int kMaxThreads = 1024;
 
+// Rounding mode and flush-to-zero: every thread computes as the caller would.
 #if defined(__x86_64__)
 void pause() { _mm_pause(); }
-// Rounding mode and flush-to-zero: every thread computes as the caller would.
 unsigned float_mode() { return _mm_getcsr(); }
 void set_float_mode(unsigned mode) { _mm_setcsr(mode); }
-#else
-void pause() {}
-unsigned float_mode() { return 0; }
-void set_float_mode(unsigned) {}
+#elif defined(__aarch64__)
+void pause() { asm volatile("yield"); }
+unsigned float_mode() {
+  uint64_t mode = 0;  // its upper half is reserved
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  return static_cast<unsigned>(mode);
+}
+void set_float_mode(unsigned mode) { asm volatile("msr fpcr, %0" : : "r"(uint64_t{mode})); }
 #endif
 
 // Whether `ready()` came true within `limit`.

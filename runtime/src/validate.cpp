@@ -34,13 +34,70 @@ std::string find_malformed_tensors(const char* kind, const cardinal_tensor* tens
   return "";
 }
 
+bool inside(const cardinal_model& model, const cardinal_gpu_pointer& pointer) {
+  switch (pointer.space) {
+    case CARDINAL_GPU_INPUT:
+    case CARDINAL_GPU_OUTPUT: {
+      const bool input = pointer.space == CARDINAL_GPU_INPUT;
+      const uint32_t count = input ? model.input_count : model.output_count;
+      const auto index = static_cast<uint32_t>(pointer.index);
+      return index < count && pointer.offset < (input ? model.inputs : model.outputs)[index].bytes;
+    }
+    case CARDINAL_GPU_WEIGHTS:
+      return pointer.offset < model.weights_bytes;
+    case CARDINAL_GPU_WORKSPACE:
+      return pointer.offset < model.workspace_bytes;
+    default:
+      return false;
+  }
+}
+
+// The limits are CUDA's, of every compute capability from 5.0 on.
+bool is_launch(const cardinal_model& model, const cardinal_gpu_launch& launch) {
+  constexpr uint64_t kMaxThreads = 1024, kMaxGridX = 0x7fffffff, kMaxGrid = 65535;
+  constexpr uint32_t kMaxSharedBytes = 1u << 20, kMaxPointers = 512;
+  const auto& [x, y, z] = launch.grid;
+  if (x < 1 || x > kMaxGridX || y < 1 || y > kMaxGrid || z < 1 || z > kMaxGrid) return false;
+  for (const uint32_t threads : launch.block)
+    if (threads < 1 || threads > kMaxThreads) return false;
+  if (uint64_t{launch.block[0]} * launch.block[1] * launch.block[2] > kMaxThreads) return false;
+  if (!launch.kernel || launch.shared_bytes > kMaxSharedBytes || launch.pointer_count > kMaxPointers)
+    return false;
+  if (launch.pointer_count && !launch.pointers) return false;
+  for (uint32_t i = 0; i < launch.pointer_count; ++i)
+    if (!inside(model, launch.pointers[i])) return false;
+  return true;
+}
+
+std::string find_malformed_gpu_code(const cardinal_gpu& gpu) {
+  constexpr uint32_t kMaxCodes = 64;
+  if (gpu.code_count < 1 || gpu.code_count > kMaxCodes || !gpu.codes)
+    return std::to_string(gpu.code_count) + " pieces of GPU code";
+  for (uint32_t i = 0; i < gpu.code_count; ++i) {
+    const cardinal_gpu_code& code = gpu.codes[i];
+    const bool ptx = code.kind == CARDINAL_GPU_PTX;
+    if ((!ptx && code.kind != CARDINAL_GPU_CUBIN) || !code.data || code.bytes < 1 || code.bytes > kMaxBytes ||
+        code.arch < 1 || (ptx && static_cast<const char*>(code.data)[code.bytes - 1] != 0))
+      return "GPU code " + std::to_string(i) + " is damaged";
+  }
+  return "";
+}
+
+std::string find_malformed_code(const cardinal_model& model) {
+  if (!model.gpu) return model.run ? "" : "it has no run function";
+  if (model.run || model.better) return "it is for a GPU, but has functions for a CPU";
+  return find_malformed_gpu_code(*model.gpu);
+}
+
 std::string find_malformed_steps(const cardinal_model& model) {
   if (model.step_count > kMaxSteps || (model.step_count && !model.steps)) {
     return std::to_string(model.step_count) + " steps";
   }
   for (uint32_t i = 0; i < model.step_count; ++i) {
     const cardinal_step& step = model.steps[i];
-    if (!step.name || !step.kernel || !step.task || step.units < 0)
+    const bool complete =
+        model.gpu ? !step.task && step.launch && is_launch(model, *step.launch) : step.task && !step.launch;
+    if (!step.name || !step.kernel || !complete || step.units < 0)
       return "step " + std::to_string(i) + " is incomplete";
   }
   return "";
@@ -128,7 +185,7 @@ static std::string find_malformed_table(const cardinal_model& model) {
            std::to_string(sizeof(cardinal_model));
   }
   if (!model.name || !model.target || !model.compiler) return "its name, target or compiler is missing";
-  if (!model.run) return "it has no run function";
+  problem = find_malformed_code(model);
   if (problem.empty()) problem = find_malformed_tensors("input", model.inputs, model.input_count);
   if (problem.empty()) problem = find_malformed_tensors("output", model.outputs, model.output_count);
   if (problem.empty()) problem = find_malformed_steps(model);

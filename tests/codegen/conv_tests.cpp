@@ -92,6 +92,29 @@ TEST_CASE("direct convolution over drawn geometries and layouts") {
   check_cases(cases);
 }
 
+TEST_CASE("direct convolution in passes over strips of tiles and parts of the reduction") {
+  using Kind = EpilogueStep::Kind;
+  const EpilogueStep relu{Kind::activation, {Activation::Kind::relu}}, add{Kind::add};
+  Draw draw;
+  std::vector<ConvCase> cases;
+  for (int i = 0; i < 64; ++i) {
+    ConvCase c = draw_geometry(draw);
+    if (i % 2)
+      c.op.kernel = {1, 1}, c.op.padding = {Padding::Mode::explicit_, 0, 0, 0, 0}, c.op.stride = {1, 1};
+    c.x[1] = draw.one_of({16, 33, 48, 56, 80});
+    c.op.channels = draw.one_of({10, 16, 20, 40, 50});
+    c.panel = static_cast<int>(draw.between(1, std::min<int64_t>(2, ceil_div(c.op.channels, 16))));
+    c.pixels = std::min(c.pixels, 14 / c.panel);
+    c.pass_tiles = draw.one_of({0, 1, 2, 3, 7});
+    c.pass_blocks = draw.one_of({0, 1, 2, 3});
+    c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+    c.out_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+    if (draw.between(0, 1)) c.epilogue = {add, relu};
+    cases.push_back(c);
+  }
+  check_cases(cases);
+}
+
 TEST_CASE("convolution with every group width from 1 to 64") {
   Draw draw;
   std::vector<ConvCase> cases;
@@ -116,11 +139,11 @@ TEST_CASE("convolution with every group width from 1 to 64") {
 TEST_CASE("grouped convolution with several groups in a vector") {
   Draw draw;
   std::vector<ConvCase> cases;
-  for (int64_t width : {1, 2, 4, 8})
+  for (int64_t width : {1, 2, 4, 8, 24, 40})
     for (int i = 0; i < 20; ++i) {
       ConvCase c = draw_geometry(draw);
       c.algorithm = ConvAlgorithm::lanes;
-      c.op.groups = draw.between(1, 40 / width);
+      c.op.groups = draw.between(1, std::max<int64_t>(40 / width, 4));
       c.x[1] = c.op.channels = width * c.op.groups;
       if (c.op.groups == 1 && width > 1) c.op.groups = 2, c.x[1] = c.op.channels = 2 * width;
       c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <set>
 
+#include "passes/floor.h"
 #include "passes/planner.h"
 #include "tests/codegen/loaded_network.h"
 #include "tests/codegen/small_network.h"
@@ -108,6 +109,14 @@ TEST_CASE("the model table describes the network") {
   REQUIRE(m.step_count == network.plans[0].steps.size());
   REQUIRE(m.steps[0].units == network.plans[0].steps[0].units);
   REQUIRE(std::string(m.steps[0].name) == network.plans[0].steps[0].name);
+  for (uint32_t i = 0; i < m.step_count; ++i) {
+    const Step& step = network.plans[0].steps[i];
+    REQUIRE(m.steps[i].predicted_us == step.predicted_us);
+    REQUIRE(m.steps[i].weight_bytes == static_cast<uint64_t>(step.weight_bytes));
+    REQUIRE(m.steps[i].arithmetic == static_cast<uint64_t>(work_of(step).flops));
+  }
+  REQUIRE(m.steps[0].arithmetic > 0);
+  REQUIRE(m.steps[0].weight_bytes > 0);
   REQUIRE(m.weights_bytes == network.image.weights.size() * sizeof(float));
   REQUIRE(m.weights_file == nullptr);
   // stem, its batch norm, three 3x3 convolutions, fc with its bias.

@@ -100,13 +100,13 @@ TEST_CASE("reorder writes some lanes of a shared block") {
   });
 }
 
-TEST_CASE("pointwise add, mul and copy with an epilogue in every layout") {
+TEST_CASE("pointwise ops of two tensors and copy with an epilogue in every layout") {
   check_on_all_targets([](StepBatch& batch) {
     using Base = PointwiseKernel::Base;
     using Kind = EpilogueStep::Kind;
     for (const Shape& shape : test_shapes())
       for (Layout layout : layouts_of(shape))
-        for (Base base : {Base::copy, Base::add, Base::mul}) {
+        for (Base base : {Base::copy, Base::add, Base::mul, Base::max, Base::min}) {
           Step step;
           PointwiseKernel kernel{
               base, {{Kind::activation, {Activation::Kind::leaky_relu, 0.5}}, {Kind::mul}, {Kind::add}}};
@@ -120,7 +120,11 @@ TEST_CASE("pointwise add, mul and copy with an epilogue in every layout") {
               step,
               [&batch, in, base](auto n, auto c, auto h, auto w) {
                 const auto x = [&](size_t i) { return batch.at(in[i], n, c, h, w); };
-                double value = base == Base::add ? x(0) + x(1) : base == Base::mul ? x(0) * x(1) : x(0);
+                double value = base == Base::add   ? x(0) + x(1)
+                               : base == Base::mul ? x(0) * x(1)
+                               : base == Base::max ? std::max(x(0), x(1))
+                               : base == Base::min ? std::min(x(0), x(1))
+                                                   : x(0);
                 value = value > 0 ? value : 0.5 * value;
                 return value * x(in.size() - 2) + x(in.size() - 1);
               },
@@ -235,6 +239,65 @@ TEST_CASE("pointwise scales and shifts each channel") {
               return batch.at(in, n, c, h, w) * scale[static_cast<size_t>(c)] + shift[static_cast<size_t>(c)];
             },
             1e-5);
+      }
+  });
+}
+
+TEST_CASE("channel pools") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout layout : layouts_of(shape)) {
+        if (shape.rank() == 4 && layout == Layout::nchw && shape.h() * shape.w() > 1) continue;
+        for (bool max : {false, true}) {
+          Shape result = shape;
+          result[1] = 1;
+          Step step;
+          step.inputs = {batch.place(shape, layout)};
+          step.output = batch.place(result, layout);
+          step.kernel = ChannelPoolKernel{max};
+          step.units = shape.n() * shape.h() * shape.w();
+          const View in = step.inputs[0];
+          batch.add(
+              step,
+              [&batch, in, max](auto n, auto, auto h, auto w) {
+                double sum = 0, top = batch.at(in, n, 0, h, w);
+                for (int64_t i = 0; i < in.shape.c(); ++i) {
+                  sum += batch.at(in, n, i, h, w);
+                  top = std::max(top, static_cast<double>(batch.at(in, n, i, h, w)));
+                }
+                return max ? top : sum / static_cast<double>(in.shape.c());
+              },
+              1e-5);
+        }
+      }
+  });
+}
+
+// The divisor is made by a step that leaves 0 beside the channels in their blocks.
+TEST_CASE("a quotient is finite where there are no channels") {
+  check_on_all_targets([](StepBatch& batch) {
+    for (const Shape& shape : test_shapes())
+      for (Layout layout : layouts_of(shape)) {
+        const auto channels = static_cast<size_t>(shape.c());
+        Step divisor;
+        divisor.inputs = {batch.place(shape, layout)};
+        divisor.output = batch.place(shape, layout);
+        divisor.weights = {batch.place_constants(std::vector<float>(channels, 0.5f)),
+                           batch.place_constants(std::vector<float>(channels, 3.0f))};
+        divisor.kernel = PointwiseKernel{PointwiseKernel::Base::affine, {}};
+        divisor.units = pointwise_units(shape);
+        Step quotient;
+        quotient.inputs = {batch.place(shape, layout), divisor.output};
+        quotient.output = batch.place(shape, layout);
+        quotient.kernel = PointwiseKernel{PointwiseKernel::Base::div, {}};
+        quotient.units = divisor.units;
+        const View x = quotient.inputs[0], y = divisor.inputs[0];
+        batch.add_chain(
+            {divisor, quotient},
+            [&batch, x, y](auto n, auto c, auto h, auto w) {
+              return batch.at(x, n, c, h, w) / (batch.at(y, n, c, h, w) * 0.5 + 3);
+            },
+            1e-6);
       }
   });
 }

@@ -11,6 +11,8 @@
 #include <random>
 
 #include "codegen/codegen.h"
+#include "codegen/llvm_target.h"
+#include "tests/aarch64/emulated_network.h"
 #include "tests/codegen/loaded_network.h"
 #include "tests/support/compile_and_run.h"
 
@@ -35,6 +37,40 @@ AlignedFloats aligned_copy(const std::vector<float>& values) {
   AlignedFloats copy(static_cast<float*>(std::aligned_alloc(CARDINAL_ALIGNMENT, bytes)));
   std::memcpy(copy.get(), values.data(), values.size() * sizeof(float));
   return copy;
+}
+
+// Runs steps [first, last], `grain` units at a time, on a memory of given contents; returns what is there
+// afterwards.
+using RunSteps = std::function<Result<std::vector<float>>(size_t first, size_t last, int64_t grain,
+                                                          const std::vector<float>& memory)>;
+
+Result<RunSteps> run_here(const std::string& object, const std::string& path) {
+  Result<LoadedNetwork> network = link_and_load(object, "batch", path);
+  if (!network) return network.take_error();
+  return RunSteps(
+      [network = *network](size_t first, size_t last, int64_t grain, const std::vector<float>& contents) {
+        const AlignedFloats memory = aligned_copy(contents);
+        const cardinal_frame frame{nullptr, nullptr, network.model->weights, memory.get()};
+        for (size_t i = first; i <= last; ++i) {
+          const cardinal_step& step = network.model->steps[i];
+          for (int64_t begin = 0; begin < step.units; begin += grain)
+            step.task(&frame, begin, std::min(begin + grain, step.units));
+        }
+        return std::vector<float>(memory.get(), memory.get() + contents.size());
+      });
+}
+
+Result<RunSteps> run_emulated(const std::string& object, const std::string& path, size_t memory_floats) {
+  if (Status linked = link_shared(object, "batch", path); !linked) return linked.take_error();
+  Result<EmulatedNetwork> network = EmulatedNetwork::load(path, memory_floats);
+  if (!network) return network.take_error();
+  return RunSteps(
+      [network = *network](size_t first, size_t last, int64_t grain,
+                           const std::vector<float>& contents) mutable -> Result<std::vector<float>> {
+        std::copy(contents.begin(), contents.end(), network.memory().begin());
+        if (Status done = network.run_steps(first, last, grain); !done) return done.take_error();
+        return std::vector<float>(network.memory().begin(), network.memory().end());
+      });
 }
 
 }  // namespace
@@ -87,26 +123,22 @@ std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
       emit_code(graph, std::span(&plan_, 1), {"batch", "", weights_}, CodeKind::object);
   if (!object) return object.error().render(SourceMap());
   const TemporaryDirectory directory;
-  const Result<LoadedNetwork> network = link_and_load(*object, "batch", directory.file("batch.so"));
-  if (!network) return network.error().render(SourceMap());
+  const std::string path = directory.file("batch.so");
+  const Result<RunSteps> run =
+      is_aarch64(plan_.target) ? run_emulated(*object, path, memory_.size()) : run_here(*object, path);
+  if (!run) return run.error().render(SourceMap());
 
   for (const Case& c : cases_) {
-    const char* name = network->model->steps[c.last].name;
+    const std::string& name = plan_.steps[c.last].name;
     std::vector<float> first;
     constexpr int64_t kAll = std::numeric_limits<int64_t>::max() / 2;
     for (int64_t grain : {kAll, int64_t{1}, int64_t{7}}) {
-      const AlignedFloats memory = aligned_copy(memory_);
-      const cardinal_frame frame{nullptr, nullptr, network->model->weights, memory.get()};
-      for (size_t i = c.first; i <= c.last; ++i) {
-        const cardinal_step& step = network->model->steps[i];
-        for (int64_t begin = 0; begin < step.units; begin += grain)
-          step.task(&frame, begin, std::min(begin + grain, step.units));
-      }
-      const std::vector<float> after(memory.get(), memory.get() + memory_.size());
-      const std::string problem = check_case(c, after);
+      const Result<std::vector<float>> after = (*run)(c.first, c.last, grain, memory_);
+      if (!after) return fmt::format("{}: {}", name, after.error().render(SourceMap()));
+      const std::string problem = check_case(c, *after);
       if (!problem.empty()) return fmt::format("{}, {} units at a time: {}", name, grain, problem);
-      if (first.empty()) first = after;
-      if (std::memcmp(first.data(), after.data(), after.size() * sizeof(float)) != 0)
+      if (first.empty()) first = *after;
+      if (std::memcmp(first.data(), after->data(), after->size() * sizeof(float)) != 0)
         return fmt::format("{}: {} units at a time give other bits than all at once", name, grain);
     }
     if (results) results->push_back(output_of(c, first));

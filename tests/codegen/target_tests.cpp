@@ -48,6 +48,21 @@ TEST_CASE("CPUs are known by their LLVM names") {
   REQUIRE(resolved("sierraforest").l2_bytes == resolved("x86-64-v3").l2_bytes);
 }
 
+TEST_CASE("aarch64 and the Arm cores that LLVM knows have NEON") {
+  for (const std::string name :
+       {"aarch64", "neoverse-n1", "neoverse-v1", "neoverse-v2", "cortex-a76", "apple-m1"}) {
+    const Target target = resolved(name);
+    INFO(name);
+    CHECK(target.cpu == name);
+    CHECK(target.triple == "aarch64-unknown-linux-gnu");
+    CHECK(target.vector_lanes == 4);
+    CHECK(target.vector_registers == 32);
+    CHECK(target.required_features == CARDINAL_FEATURE_NEON);
+  }
+  CHECK(resolved("neoverse-v1").fma_per_cycle == 4);
+  CHECK(resolved("thunderx2t99").l1_bytes == resolved("aarch64").l1_bytes);  // not in the table
+}
+
 TEST_CASE("x86-64 is a variant for each instruction set level") {
   const Result<std::vector<Target>> all = resolve_targets("x86-64"), one = resolve_targets("znver4");
   REQUIRE(all);
@@ -75,5 +90,8 @@ TEST_CASE("targets that cannot be used are refused with what is missing") {
   REQUIRE(refusal("znver44").find("did you mean znver4") != std::string::npos);
   REQUIRE(refusal("natve").find("did you mean native?") != std::string::npos);
   REQUIRE(refusal("").find("unknown target ''") == 0);
+  REQUIRE(refusal("arch64").find("did you mean aarch64?") != std::string::npos);
+  REQUIRE(refusal("neoverse-n4").find("neoverse-n1") != std::string::npos);
+  REQUIRE(refusal("generic").find("x86-64-v3 or later") != std::string::npos);
   REQUIRE(refusal("quantum-computer").find("use native, x86-64, x86-64-v3") != std::string::npos);
 }

@@ -1,5 +1,5 @@
-// The promise that results are the same bits: for every target and every number of threads, and for each
-// image of a batch of any size. Small networks of the example networks' blocks.
+// The promise that results are the same bits: for every target, AArch64 included, and every number of
+// threads, and for each image of a batch of any size. Small networks of the example networks' blocks.
 #include <cardinal/thread_pool.h>
 #include <fmt/format.h>
 
@@ -8,6 +8,7 @@
 
 #include "codegen/codegen.h"
 #include "compiler/language.h"
+#include "tests/aarch64/emulated_network.h"
 #include "tests/support/compile_and_run.h"
 #include "tests/support/random_graph.h"
 
@@ -94,5 +95,17 @@ TEST_CASE("targets, threads and batches change no bit") {
     const int64_t last = kBatch - 1;
     for (const Outputs& outputs : results(single, image_of(inputs, last), targets))
       CHECK(same_bits(outputs, image_of(expected[0], last)));
+  }
+}
+
+TEST_CASE("AArch64 gives the bits of x86-64", "[aarch64]") {
+  if (!can_emulate_aarch64()) return;
+  const std::vector<Target> targets{*resolve_target("x86-64-v3"), *resolve_target("aarch64")};
+  for (const Example& example : kExamples) {
+    INFO(example.body);
+    const Graph graph = network(example, 1);
+    const std::vector<Outputs> outputs = results(graph, random_inputs(graph, 9), targets);
+    CHECK(relative_error(outputs[0], outputs[0]) == 0);  // finite
+    CHECK(same_bits(outputs[1], outputs[0]));
   }
 }

@@ -7,6 +7,7 @@
 
 #include "codegen/codegen.h"
 #include "ir/text.h"
+#include "tests/aarch64/emulated_network.h"
 #include "tests/support/compile_and_run.h"
 #include "tests/support/random_graph.h"
 
@@ -41,12 +42,10 @@ std::pair<uint64_t, uint64_t> seeds() {
   return {first, count};
 }
 
-}  // namespace
-
-TEST_CASE("random graphs compile to what the interpreter computes, with the same bits for every target") {
+void check_random_graphs(const std::vector<std::string>& names) {
   auto [first, count] = seeds();
   std::vector<Target> targets;
-  for (const std::string& name : runnable_targets()) {
+  for (const std::string& name : names) {
     Result<Target> target = resolve_target(name);
     REQUIRE(target);
     targets.push_back(*target);
@@ -61,5 +60,15 @@ TEST_CASE("random graphs compile to what the interpreter computes, with the same
     FAIL(
         fmt::format("seed {}: {}\nreduced to ({}):\n{}", seed, found, problem(small, targets), print(small)));
   }
-  if (targets.empty()) WARN("this CPU has neither AVX2 nor AVX-512: nothing was run");
+}
+
+}  // namespace
+
+TEST_CASE("random graphs compile to what the interpreter computes, with the same bits for every target") {
+  check_random_graphs(runnable_targets());
+  if (runnable_targets().empty()) WARN("this CPU has neither AVX2 nor AVX-512: nothing was run");
+}
+
+TEST_CASE("random graphs give the same bits on AArch64", "[aarch64]") {
+  if (can_emulate_aarch64()) check_random_graphs({"x86-64-v3", "aarch64"});
 }

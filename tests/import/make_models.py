@@ -277,7 +277,29 @@ def resized():
     m.write(y)
 
 
+def attention():
+    """Channels pooled, a softmax over branches, pixels and channels that change places by reshapes."""
+    m = Model("attention", opset=18)
+    y = m.conv(m.input("image", [2, 3, 8, 6]), "stem", 8, 3, 3)
+    pooled = m.node("Concat", m.node("ReduceMean", y, m.ints(1)), m.node("ReduceMax", y, m.ints(1)), axis=1)
+    y = m.node("Mul", y, m.node("Sigmoid", m.conv(pooled, "spatial", 1, 2, 3)))
+    branches = [m.conv(y, f"branch{i}", 8, 8, 3) for i in (1, 2)]
+    logits = [m.conv(m.node("GlobalAveragePool", b), f"select{i}", 8, 8, 1) for i, b in enumerate(branches)]
+    top = m.node("Max", *logits)
+    powers = [m.node("Exp", m.node("Sub", logit, top)) for logit in logits]
+    weighted = [m.node("Mul", branch, power) for branch, power in zip(branches, powers)]
+    y = m.node("Div", m.node("Add", *weighted), m.node("Add", *powers))
+    least = m.node("Min", y, m.node("Sqrt", m.node("Abs", y)))
+    y = m.node("Add", least, m.node("Div", m.constant("one", np.ones(1, np.float32)), m.node("Exp", y)))
+    y = m.node("Reshape", m.node("Transpose", m.node("Reshape", y, m.ints(2, 2, 2, 2, 8, 6)), perm=[0, 1, 4, 2, 5, 3]),
+               m.ints(2, 2, 16, 12))
+    y = m.conv(y, "wide", 2, 2, 3)
+    y = m.node("Reshape", m.node("Transpose", m.node("Reshape", y, m.ints(2, 2, 8, 2, 6, 2)), perm=[0, 1, 3, 5, 2, 4]),
+               m.ints(2, 8, 8, 6))
+    m.write(m.node("ReduceMax", y, m.ints(2, 3)))
+
+
 names = sys.argv[1:]
-for make in (residual, nameless, mobile, shuffle, channels_last, pixels, old, gated, external, resized):
+for make in (residual, nameless, mobile, shuffle, channels_last, pixels, old, gated, external, resized, attention):
     if not names or make.__name__ in names:
         make()

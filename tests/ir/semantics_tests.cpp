@@ -178,6 +178,24 @@ TEST_CASE("value: global_max_pool and log_softmax", "[semantics]") {
   check_close(run_op(LogSoftmax{}, {tensor({1, 2}, {1, 3})}), {-2.1269280110429727, -0.12692801104297252});
 }
 
+TEST_CASE("value: channel pools", "[semantics]") {
+  const Tensor x = tensor({2, 2, 1, 3}, {-1, -2, -3, 4, 6, -5, 1, 2, 3, 4, 5, 6});
+  check_close(run_op(ChannelAvgPool{}, {x}), {1.5, 2, -4, 2.5, 3.5, 4.5});
+  check_close(run_op(ChannelMaxPool{}, {x}), {4, 6, -3, 4, 5, 6});
+}
+
+TEST_CASE("value: div, max, min, exp, sqrt, abs", "[semantics]") {
+  const Tensor x = tensor({1, 2, 1, 2}, {-1, 2, -3, 4}), y = tensor({1, 1, 1, 2}, {2, -4});
+  check_close(run_op(Div{}, {x, y}), {-0.5, -0.5, -1.5, -1});
+  check_close(run_op(Max{}, {x, y}), {2, 2, 2, 4});
+  check_close(run_op(Min{}, {y, x}), {-1, -4, -3, -4});
+  const double e = std::exp(1.0);
+  check_close(run_op(Exp{}, {x}), {1 / e, e * e, 1 / (e * e * e), e * e * e * e});
+  check_close(run_op(Exp{}, {tensor({1, 2}, {-1000, 1000})}), {std::exp(-87.3), std::exp(88.3)});
+  check_close(run_op(Sqrt{}, {x}), {0, std::sqrt(2.0), 0, 2});
+  check_close(run_op(Abs{}, {x}), {1, 2, 3, 4});
+}
+
 TEST_CASE("value: pad", "[semantics]") {
   const Tensor x = tensor({1, 1, 2, 2}, {1, 2, 3, 4});
   check_close(run_op(Pad{{Padding::Mode::explicit_, 1, 0, 0, 2}, 9}, {x}),

@@ -296,6 +296,11 @@ TEST_CASE("shape: concat, flatten, softmax, activations", "[shape]") {
   CHECK(inferred(Softmax{}, {{2, 3}}) == "f32[2, 3]");
   CHECK(inferred(Softmax{}, {{3}}) == "softmax needs an input [N, C, H, W] or [N, C], got f32[3]");
   CHECK(inferred(Relu{}, {{2, 3}}) == "f32[2, 3]");
+  CHECK(inferred(ChannelAvgPool{}, {{2, 3, 4, 5}}) == "f32[2, 1, 4, 5]");
+  CHECK(inferred(ChannelMaxPool{}, {{2, 3}}) == "f32[2, 1]");
+  CHECK(inferred(ChannelMaxPool{}, {{3}}) ==
+        "channel_max_pool needs an input [N, C, H, W] or [N, C], got f32[3]");
+  CHECK(inferred(Div{}, {{2, 3, 1, 1}, {2, 1, 4, 5}}) == "f32[2, 3, 4, 5]");
 }
 
 TEST_CASE("shape: resize", "[shape]") {

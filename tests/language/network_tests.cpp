@@ -56,6 +56,32 @@ TEST_CASE("numbers beside tensors scale and shift them") {
   CHECK(affine("relu(x) - x") == "affine(%x) {scale=-1.0}");
 }
 
+TEST_CASE("functions and operators that work on numbers and on tensors") {
+  const auto graph = [](const std::string& expression) {
+    return std::vector{test::graph_of(
+        "network n {\n  input x: f32[1, 4]\n  input y: f32[1, 1]\n  let two = max(1, 2)\n  return z = " +
+        expression + "\n}\n")};
+  };
+  CHECK(contains(graph("x / y"), "div(%x, %y)"));
+  CHECK(contains(graph("max(x, y)"), "max(%x, %y)"));
+  CHECK(contains(graph("x |> min(y)"), "min(%x, %y)"));
+  CHECK(contains(graph("sqrt(x) * sqrt(4)"), "affine(%2) {scale=2.0}"));
+  CHECK(contains(graph("abs(x)"), "abs(%x)"));
+  CHECK(contains(graph("x ** 2"), "mul(%x, %x)"));
+  CHECK(contains(graph("x ** 0.5"), "sqrt(%x)"));
+  CHECK(contains(graph("two / (two + exp(x))"), "affine(%2) {shift=2.0}"));
+  CHECK(contains(graph("two / (two + exp(x))"), "{scale=0.0, shift=2.0}"));
+  CHECK(contains(graph("sum([x, y, x])"), "add(%2, %x)"));
+  const auto errors = [](const std::string& expression) {
+    return errors_of("network n {\n  input x: f32[1, 4]\n  return " + expression + "\n}\n");
+  };
+  CHECK(contains(errors("x ** 3"),
+                 "'**' does not work on a tensor and an int; '+', '-', '*', '/', tensor ** 2"));
+  CHECK(contains(errors("max(x, 1)"),
+                 "max takes two tensors; with a number it is written clip(x, 1, highest)"));
+  CHECK(contains(errors("log(x)"), "'log' computes with numbers; there is no op 'log' for tensors"));
+}
+
 TEST_CASE("a layer's only weight may have the layer's name") {
   std::string text =
       "network n {\n  input x: f32[1, 4]\n  return y = x |> cn.layer_scale: channel_scale\n}\n";

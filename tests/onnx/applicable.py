@@ -4,7 +4,7 @@ A test applies if
   - every op of its model is one that the importer knows (the tables in compiler/import/),
   - its data are float32 tensors of rank 2 or 4, [N, C] or [N, C, H, W], of known sizes (--ranks asks for others),
   - it computes inference, and uses its ops as such networks do: what the op names an axis for is the channels, what it
-    reduces is the image, what it pads is the image or the channels with a constant, what it slices is not the batch.
+    reduces is the image or the channels, what it pads is the image or the channels with a constant, what it slices is not the batch.
 What a node's test feeds in as a weight or a setting (see PARAMETERS) is known when a network is compiled, so it is made
 an initializer of the model first.
 """
@@ -114,8 +114,8 @@ def misuse(node, rank, known, opset):
             return "prepares pictures"
     if op.startswith("Reduce"):
         axes = setting(node, known, "axes", 1)
-        if rank != 4 or axes is None or sorted(axis_of(int(i)) for i in axes) != [2, 3]:
-            return "reduces another axis than the image's"
+        if axes is None or sorted(axis_of(int(i)) for i in axes) not in ([2, 3], [1]):
+            return "reduces other axes than the image's or the channels'"
     if op == "Pad":
         if a.get("mode", b"constant") != b"constant":
             return "pads with the image's own pixels"

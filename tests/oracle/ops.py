@@ -303,6 +303,29 @@ def group_norms():
                    a=nn.Conv2d(21, 21, 3, padding=1, bias=False), n=nn.BatchNorm2d(21))
 
 
+def arithmetic():
+    for shape in ([2, 37, 5, 6], [1, 16, 4, 4], [3, 21]):
+        means = lambda x: x.mean(1, keepdim=True)  # noqa: E731
+        yield function("x / (1 + abs(x))", shape, lambda m, x: x / (1 + x.abs()))
+        yield function("(max(x, -x / 3) - min(2 * x, x))", shape, lambda m, x: torch.max(x, -x / 3) - torch.min(2 * x, x))
+        yield function("(sqrt(relu(x)) + exp(x) + x ** 2 + (x ** 2) ** 0.5)", shape,
+                       lambda m, x: F.relu(x).sqrt() + x.exp() + x**2 + x.abs())
+        yield function("1 / (1 + exp(-x))", shape, lambda m, x: x.sigmoid())
+        yield function("channel_avg_pool", shape, lambda m, x: means(x))
+        yield function("relu |> channel_max_pool", shape, lambda m, x: F.relu(x).amax(1, keepdim=True))
+        yield function("x / (2 + channel_max_pool(x)) - channel_avg_pool(x)", shape,
+                       lambda m, x: x / (2 + x.amax(1, keepdim=True)) - means(x))
+        yield function("(sum([x, relu(x), x]) / sum([exp(x), exp(-x)]))", shape,
+                       lambda m, x: (2 * x + F.relu(x)) / (x.exp() + (-x).exp()))
+    # Global response normalisation, and a softmax over two branches; lanes beyond the channels divide nothing by nothing.
+    yield function("x * (global_avg_pool(x * x) ** 0.5 / (channel_avg_pool(global_avg_pool(x * x) ** 0.5) + 1e-6))",
+                   [2, 40, 6, 5], lambda m, x: x * (lambda g: g / (g.mean(1, keepdim=True) + 1e-6))(
+                       x.pow(2).mean((2, 3), keepdim=True).sqrt()))
+    yield function("(relu(x) / (x |> a: conv(37, kernel=1) |> relu |> global_max_pool)) |> b: conv(8, kernel=3)", [1, 37, 5, 6],
+                   lambda m, x: m.b(F.relu(x) / F.relu(m.a(x)).amax((2, 3), keepdim=True)),
+                   a=nn.Conv2d(37, 37, 1, bias=False), b=nn.Conv2d(37, 8, 3, padding=1, bias=False))
+
+
 def scaled(case, count):
     """The case with a LayerScale parameter."""
     case.layer_scale = nn.Parameter(torch.rand(count, 1, 1) + 0.5)
@@ -389,7 +412,7 @@ def main():
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     cases = [case for case in (*convolutions(), *others(), *same_padding(), *patterns(), *channels(), *norms(), *scalars(),
-                          *slices(), *resizes(), *group_norms()) if args.only in case.text]
+                          *slices(), *resizes(), *group_norms(), *arithmetic()) if args.only in case.text]
     worst, failures = 0.0, 0
     for case in cases:
         with tempfile.TemporaryDirectory() as directory:

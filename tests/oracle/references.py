@@ -7,6 +7,7 @@ from typing import Any, Callable
 from models import AlexNet2012, CifarResNet, D2lResidual, D2lResNet18, D2lResNeXtBlock, GrownResNet18, HighwayNet, LeNet
 from models import MobileNetV1, NiN, PreActResNet, PyramidNet, ShiftNet, ShiftResNet20, ShuffleNetV1, eca_resnet
 from models import googlenet_trained, regnet, resnet_v1, se_resnext
+from relatives import GhostNet, cbam_resnet, res2net, sknet
 from torch import nn
 
 
@@ -36,6 +37,10 @@ REFERENCES = {
     "se_resnext101_32x4d": Reference(lambda: se_resnext([3, 4, 23, 3])),
     "eca_resnet50": Reference(lambda: eca_resnet([3, 4, 6, 3])),
     "eca_resnet101": Reference(lambda: eca_resnet([3, 4, 23, 3])),
+    "cbam_resnet50": Reference(lambda: cbam_resnet([3, 4, 6, 3])),
+    "sknet50": Reference(lambda: sknet([3, 4, 6, 3])),
+    "res2net50_26w_4s": Reference(lambda: res2net([3, 4, 6, 3], 26)),
+    "ghostnet": Reference(GhostNet),
     "cifar_resnet20": Reference(lambda: CifarResNet(3), odd_size=37),
     "cifar_resnet32": Reference(lambda: CifarResNet(5), odd_size=37),
     "cifar_resnet44": Reference(lambda: CifarResNet(7), odd_size=37),

@@ -148,6 +148,23 @@ TEST_CASE("nested concats become one, and the inner one stays for its other user
       for (NodeId operand : flat[id].operands) CHECK_FALSE(flat[operand].is<Concat>());
 }
 
+TEST_CASE("a strided 1x1 convolution with many channels reads dense pixels") {
+  for (auto [channels, slices] : {std::pair{128, 1}, {64, 0}}) {
+    Graph g;
+    NodeId x = g.add(Input{DType::f32, Shape{2, 16, 7, 5}, Layout::nchw}, {}, "x");
+    Conv projection;
+    projection.channels = channels;
+    projection.kernel = {1, 1};
+    projection.stride = {2, 3};
+    g.add(Output{}, {layer(g, projection, {x}, "projection")}, "y");
+    const Graph dense = dense_projections(g);
+    CHECK(count<Slice>(dense) == slices);
+    for (NodeId id : dense.ids())
+      if (const Conv* conv = dense[id].as<Conv>()) CHECK((conv->stride == Pair{1, 1}) == (slices == 1));
+    CHECK(difference(g, dense) == 0);
+  }
+}
+
 TEST_CASE("the broadcast side of a product is never the one that is fused") {
   Graph g;
   NodeId x = g.add(Input{DType::f32, Shape{1, 8, 5, 5}, Layout::nchw}, {}, "x");

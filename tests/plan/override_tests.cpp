@@ -69,6 +69,22 @@ TEST_CASE("overrides are obeyed") {
   CHECK(kernel.tiles.size() == 8);
 }
 
+TEST_CASE("a plan's choices are an override file that gives the same plan") {
+  const Graph net = resnet50(32, 4);
+  for (const Target& target : {avx2_target(), avx512_target()}) {
+    const Plan plan = plan_of(net, target);
+    const std::string text = print_overrides(plan, net);
+    CHECK(text.find("layer1.0.conv2 algorithm=lanes pixels=") != std::string::npos);
+    SourceMap sources;
+    const auto read = read_overrides(sources, "plan.txt", text);
+    REQUIRE(read);
+    CHECK(read->size() == 54);
+    PlanOptions options;
+    options.overrides = *read;
+    CHECK(print(plan_of(net, target, options), net) == print(plan, net));
+  }
+}
+
 TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels") == "plan.txt:1:6: expected KEY=VALUE, got 'pixels'");
   CHECK(error_of("\n  conv  tile=7") ==
@@ -78,12 +94,14 @@ TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels=99999999999999999999") ==
         "plan.txt:1:6: pixels must be a whole number from 1 to 64, not '99999999999999999999'");
   CHECK(error_of("conv algorithm=winograd") ==
-        "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2 or winograd_f4");
+        "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2, winograd_f4, strassen_1 "
+        "or strassen_2, or on a GPU mma, patch, depthwise or simt");
   CHECK(error_of("a panel=1\na panel=2") == "plan.txt:2:1: 'a' is set twice, on lines 1 and 2");
 }
 
 TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
   CHECK(plan_error("conv9 pixels=7") == "plan.txt:1:1: no convolution or linear layer is called 'conv9'");
+  CHECK(plan_error("conv algorithm=mma") == "plan.txt:1:1: conv: mma is an algorithm of GPUs");
   CHECK(plan_error("conv pixels=20 panel=2") ==
         "plan.txt:1:1: conv: pixels=20 panel=2 needs 43 vector registers, znver4 has 32; make the tile "
         "smaller");
@@ -100,7 +118,8 @@ TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
   CHECK(plan_error("grouped algorithm=winograd_f2 panel=2") ==
         "plan.txt:1:1: grouped: panel=2 does not divide the 3 blocks of 16 output channels of a group");
   CHECK(plan_error("grouped algorithm=lanes") ==
-        "plan.txt:1:1: grouped: algorithm=lanes needs groups of 1, 2, 4 or 8 channels, as many out as in; "
+        "plan.txt:1:1: grouped: algorithm=lanes needs groups of 1, 2, 4 or an odd multiple of 8 channels, as "
+        "many out as in; "
         "here 2 "
         "of 48 in and 48 out");
 }

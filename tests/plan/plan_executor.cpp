@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "passes/strassen.h"
 #include "passes/tiling.h"
 #include "tests/support/matrix.h"
 
@@ -117,14 +118,13 @@ class Executor {
   }
   double lanes(const Step& step, const ConvKernel& k, int64_t n, int64_t oc, int64_t y, int64_t x) {
     const ConvShape& s = k.shape;
-    const int64_t width = s.ic / s.groups, lane = oc % 16;
+    const int64_t width = s.ic / s.groups, lane = oc % 16, first = oc / width * width;
     double sum = 0;
     for (int64_t ky = 0; ky < s.kh; ++ky)
       for (int64_t i = 0; i < width; ++i)
         for (int64_t kx = 0; kx < s.kw; ++kx)
           sum += weight(step.weights[0], (((oc / 16 * s.kh + ky) * width + i) * s.kw + kx) * 16 + lane) *
-                 tap(step, s, n, oc - lane + lane / width * width + i,
-                     y * s.stride_h + ky * s.dilation_h - s.pad_top,
+                 tap(step, s, n, first + i, y * s.stride_h + ky * s.dilation_h - s.pad_top,
                      x * s.stride_w + kx * s.dilation_w - s.pad_left);
     return sum;
   }
@@ -153,6 +153,10 @@ class Executor {
   }
 
   // From the definition: every element of a transformed tile as a double sum.
+  // Kernels of a GPU are run in the SIMT emulator; see tests/gpu.
+  void execute(const Step&, const GpuConvKernel&) { FAIL("a kernel of a GPU"); }
+  void execute(const Step&, const SplitSumKernel&) { FAIL("a kernel of a GPU"); }
+
   void execute(const Step& step, const WinogradKernel& k) {
     const WinogradTransform& t = winograd_transform(k.outputs);
     const bool input = k.side == WinogradKernel::Side::input;
@@ -188,6 +192,78 @@ class Executor {
     return matrix[static_cast<size_t>(i)][static_cast<size_t>(j)];
   }
 
+  // Pixels beyond an image of odd size must not be read.
+  double pair_row(const View& v, int64_t second, int64_t n, int64_t c, int64_t row, int64_t i) {
+    return row == 1 && i >= second ? 0 : load(v, n, c, row, i);
+  }
+
+  void execute(const Step& step, const StrassenSumsKernel& k) {
+    const View& x = step.inputs[0];
+    const int64_t half = x.shape.c() / 2, pairs = x.shape.w();
+    REQUIRE(step.intermediate);
+    REQUIRE(step.units == half / 16 * x.shape.n() * ceil_div(pairs, kStrassenChunk));
+    each({x.shape.n(), half, 1, pairs}, [&](int64_t n, int64_t c, int64_t, int64_t i) {
+      const double ratio = weight(step.weights[0], c);
+      const double a11 = pair_row(x, k.second, n, c, 0, i), a21 = pair_row(x, k.second, n, c, 1, i);
+      const double a12 = ratio * pair_row(x, k.second, n, half + c, 0, i);
+      const double a22 = ratio * pair_row(x, k.second, n, half + c, 1, i);
+      const double s1 = a21 + a22, s2 = s1 - a11;
+      const double sums[] = {s1, s2, a11 - a21, a12 - s2};
+      for (int64_t part = 0; part < 4; ++part) store(step.output, n, part * half + c, 0, i, sums[part]);
+    });
+  }
+
+  // The sum over input channels of a product's factors, of output channel c of the first half.
+  double strassen_product(const Step& step, int64_t second, int64_t product, int64_t n, int64_t c,
+                          int64_t i) {
+    const View &x = step.inputs[0], &sums = step.inputs.back();
+    const int64_t ic = x.shape.c() / 2;
+    constexpr int64_t kSum[] = {-1, -1, 1, 0, 3, 2, -1};  // S1 to S4
+    double sum = 0;
+    for (int64_t k = 0; k < ic; ++k) {
+      const double factor = kSum[product] >= 0 ? load(sums, n, kSum[product] * ic + k, 0, i)
+                            : product == 0     ? load(x, n, k, 0, i)
+                            : product == 1     ? load(x, n, ic + k, 0, i)
+                                               : pair_row(x, second, n, ic + k, 1, i);
+      sum += factor * weight(step.weights[0],
+                             c / 16 * strassen_block_floats(2 * ic) + (product * ic + k) * 16 + c % 16);
+    }
+    return sum;
+  }
+
+  void execute(const Step& step, const StrassenKernel& k) {
+    const Shape out = step.output.shape;
+    const int64_t half = out.c() / 2;
+    REQUIRE(step.units == ceil_div(half / 16, k.panel) * out.n() * static_cast<int64_t>(k.tiles.size()));
+    REQUIRE(step.inputs.size() ==
+            size_t{2} + k.carries + k.accumulates + static_cast<size_t>(epilogue_operands(k.epilogue)));
+    REQUIRE(step.weights.size() == size_t{2} + k.outer_scale + k.has_bias);
+    each({out.n(), half, 1, out.w()}, [&](int64_t n, int64_t c, int64_t, int64_t i) {
+      double p[7];
+      for (int64_t product = 0; product < 7; ++product)
+        p[product] = strassen_product(step, k.second, product, n, c, i);
+      const double u = p[0] + p[2];
+      const double y[2][2] = {{p[0] + p[1], u + p[3] + p[4]}, {u + p[5] + p[6], u + p[5] + p[3]}};
+      for (int64_t row = 0; row < 2; ++row)
+        for (int64_t right = 0; right < 2; ++right)
+          if (row == 0 || i < k.second)
+            finish_pair(step, k, y[row][right] * (right ? weight(step.weights[1], c) : 1), n,
+                        right * half + c, row, i);
+    });
+  }
+
+  void finish_pair(const Step& step, const StrassenKernel& k, double y, int64_t n, int64_t c, int64_t row,
+                   int64_t i) {
+    if (k.accumulates) {
+      const View& sum = step.inputs[step.inputs.size() - 2];
+      store(sum, n, c, row, i, load(sum, n, c, row, i) + y);
+    }
+    if (k.carries) y += load(step.inputs[1], n, c, row, i);
+    if (k.outer_scale) y *= weight(step.weights[2], c);
+    if (k.has_bias) y += weight(step.weights.back(), c);
+    store(step.output, n, c, row, i, finish(step, k.epilogue, k.carries ? 2 : 1, y, n, c, row, i));
+  }
+
   void execute(const Step& step, const PoolKernel& k) {
     const ConvShape& s = k.shape;
     const bool max = k.mode == PoolKernel::Mode::max;
@@ -211,11 +287,14 @@ class Executor {
 
   void execute(const Step& step, const PointwiseKernel& k) {
     using Base = PointwiseKernel::Base;
-    const bool binary = k.base == Base::add || k.base == Base::mul;
+    const bool binary = k.has_two_operands();
     each(step.output.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
       double value = load(step.inputs[0], n, c, h, w);
       if (k.base == Base::add) value += load(step.inputs[1], n, c, h, w);
       if (k.base == Base::mul) value *= load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::div) value /= load(step.inputs[1], n, c, h, w);
+      if (k.base == Base::max) value = std::max(value, load(step.inputs[1], n, c, h, w));
+      if (k.base == Base::min) value = std::min(value, load(step.inputs[1], n, c, h, w));
       if (k.base == Base::prelu && value < 0) value *= weight(step.weights[0], c);
       if (k.base == Base::scale) value *= weight(step.weights[0], c);
       if (k.base == Base::affine) value = value * weight(step.weights[0], c) + weight(step.weights[1], c);
@@ -350,6 +429,19 @@ class Executor {
         const double x = load(step.inputs[0], n, c, h, w) - top;
         store(step.output, n, c, h, w, k.log ? x - std::log(sum) : std::exp(x) / sum);
       }
+    });
+  }
+
+  void execute(const Step& step, const ChannelPoolKernel& k) {
+    const Shape &from = step.inputs[0].shape, &s = step.output.shape;
+    each(s, [&](int64_t n, int64_t, int64_t h, int64_t w) {
+      double top = -std::numeric_limits<double>::infinity(), sum = 0;
+      for (int64_t c = 0; c < from.c(); ++c) {
+        const double x = load(step.inputs[0], n, c, h, w);
+        top = std::max(top, x);
+        sum += x;
+      }
+      store(step.output, n, 0, h, w, k.max ? top : sum / static_cast<double>(from.c()));
     });
   }
 

@@ -27,17 +27,6 @@ TEST_CASE("a printed plan reads like this") {
 )");
 }
 
-TEST_CASE("reasons list the best candidates") {
-  NetworkBuilder net("one");
-  net.output(net.conv(net.input({1, 16, 14, 14}), Conv{32, {5, 5}}, "conv"), "y", Layout::nhwc);
-  const Plan plan = plan_of(net.graph, avx512_target());
-  const std::string text = print(plan, net.graph, true);
-  CHECK(text.find("* direct 14x2 unroll 4") != std::string::npos);
-  CHECK(text.find(" more, up to ") != std::string::npos);
-  CHECK(print(plan, net.graph).find("* direct") == std::string::npos);
-  CHECK(plan.steps[0].predicted_us == plan.steps[0].candidates[0].microseconds);
-}
-
 TEST_CASE("kernel names") {
   ConvKernel conv;
   conv.pixels = 14;
@@ -62,5 +51,12 @@ TEST_CASE("kernel names") {
   CHECK(kernel_name(ReorderKernel{}) == "reorder");
   CHECK(kernel_name(SoftmaxKernel{}) == "softmax");
   CHECK(kernel_name(SoftmaxKernel{true}) == "log_softmax");
+  CHECK(kernel_name(ChannelPoolKernel{}) == "channel_avg_pool");
+  CHECK(kernel_name(ChannelPoolKernel{true}) == "channel_max_pool");
   CHECK(kernel_name(PadKernel{}) == "pad");
+  for (auto [base, name] :
+       {std::pair(PointwiseKernel::Base::div, "div"), {PointwiseKernel::Base::max, "max"}}) {
+    pointwise.base = base;
+    CHECK(kernel_name(pointwise) == name);
+  }
 }

@@ -37,6 +37,34 @@ TEST_CASE("views have their layout's dense strides") {
   CHECK(rows.stride_n == 10);
 }
 
+TEST_CASE("narrow tiles work in passes, wide ones and what fits the caches do not") {
+  const auto passes = [](int64_t ic, int64_t image, int pixels, int panel, const Target& target) {
+    ConvKernel kernel;
+    kernel.shape.ic = ic;
+    kernel.shape.oc = 256;
+    kernel.shape.ih = kernel.shape.iw = kernel.shape.oh = kernel.shape.ow = image;
+    kernel.pixels = pixels;
+    kernel.panel = panel;
+    kernel.tiles = balanced_tiles(image * image, pixels);
+    kernel.reduce_blocks = ic / 16;
+    return choose_passes(kernel, target);
+  };
+  Target avx2 = avx2_target();
+  avx2.l2_bytes = 512 << 10;
+  const Passes deep = passes(1024, 14, 6, 1, avx2);  // 64 KB of weights a panel: four passes of 16 KB
+  CHECK(deep.blocks == 16);
+  CHECK(deep.tiles == 0);
+  const Passes large = passes(256, 56, 6, 1, avx2);  // 3.2 MB of x: strips of 256 KB
+  CHECK(large.blocks == 0);
+  CHECK(large.tiles * 6 * 256 * 4 <= 256 << 10);
+  CHECK(large.tiles * 6 * 256 * 4 > 200 << 10);
+  for (const Passes& none :
+       {passes(64, 14, 6, 1, avx2), passes(1024, 1, 1, 1, avx2), passes(1024, 14, 14, 2, avx512_target())}) {
+    CHECK(none.blocks == 0);
+    CHECK(none.tiles == 0);
+  }
+}
+
 TEST_CASE("balanced tiles cover every row exactly, with at most two widths") {
   for (int64_t length = 1; length <= 130; ++length)
     for (int64_t widest = 1; widest <= 32; ++widest) {

@@ -1,6 +1,7 @@
 #include <cardinal/cardinal.h>
 #include <cardinal/hash.h>
 #include <cardinal/packaging.h>
+#include <elf.h>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
@@ -176,9 +177,23 @@ TEST_CASE("ELF files with a trailer of their own are refused after the dynamic l
   CHECK_THAT(failure(directory.file("function.so")), Contains("'fake_run' is not a model table"));
 }
 
+TEST_CASE("shared objects for other machines are refused by name, before the dynamic loader sees them") {
+  const auto failure_for = [](uint16_t machine) {
+    const ScratchDirectory directory;
+    const std::string path = directory.file("foreign.so");
+    std::string text = read_text(FAKE_NETWORK);
+    std::memcpy(text.data() + offsetof(Elf64_Ehdr, e_machine), &machine, sizeof machine);
+    write_text(path, text);
+    cardinal::append_trailer(path, "fake_cardinal_model").value();
+    return failure(path);
+  };
+  CHECK_THAT(failure_for(EM_AARCH64), Contains("holds code for AArch64, but this program runs on x86-64"));
+  CHECK_THAT(failure_for(EM_RISCV), Contains("unknown machine (243 in its ELF header)"));
+}
+
 TEST_CASE("a trailer that disagrees with the file or the runtime is refused") {
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = CARDINAL_ABI_VERSION + 1; }),
-             Contains("version 4") && Contains("has version 3") && Contains("update the runtime"));
+             Contains("version 5") && Contains("has version 4") && Contains("update the runtime"));
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = 0; }),
              Contains("recompile the network with the"));
   CHECK_THAT(failure_with_trailer([](auto& t) { ++t.file_bytes; }), Contains("but was written with"));
@@ -288,8 +303,48 @@ TEST_CASE("a malformed table is refused") {
   refuses([](auto&, auto& t, auto&) { t.dtype = CARDINAL_BF16; }, "has 96 bytes, its shape needs 48");
   refuses([](auto&, auto&, auto& s) { s.task = nullptr; }, "step 1 is incomplete");
   refuses([](auto&, auto&, auto& s) { s.units = -1; }, "step 1 is incomplete");
+  static constexpr cardinal_gpu_launch launch = {"kernel", {1, 1, 1}, {1, 1, 1}, 0, 0, nullptr};
+  refuses([](auto&, auto&, auto& s) { s.launch = &launch; }, "step 1 is incomplete");
   refuses([](auto& m, auto&, auto&) { m.required_features = 1u << 20; },
           "an instruction set that this runtime does not know (bit 20)");
+}
+
+TEST_CASE("malformed tables for a GPU are refused with a reason") {
+  static constexpr char ptx[] = ".version 7.0";
+  struct Parts {
+    cardinal_model model = fake_cardinal_model;
+    cardinal_gpu_pointer pointers[3] = {
+        {CARDINAL_GPU_OUTPUT, 0, 92}, {CARDINAL_GPU_WEIGHTS, 0, 0}, {CARDINAL_GPU_WORKSPACE, 0, 95}};
+    cardinal_gpu_launch launch = {"kernel", {4, 1, 1}, {32, 4, 1}, 0, 3, pointers};
+    cardinal_step step = {"layer", "kernel", nullptr, 4, 0, 0, 0, 0, 0.5, &launch};
+    cardinal_gpu_code code = {CARDINAL_GPU_PTX, 80, 0, 0, sizeof ptx, ptx};
+    cardinal_gpu gpu = {1, &code};
+  };
+  const auto reason = [](auto edit) {
+    Parts p;
+    p.model.run = nullptr;
+    p.model.gpu = &p.gpu;
+    p.model.steps = &p.step;
+    p.model.step_count = 1;
+    edit(p);
+    const auto loaded = Model::from(p.model);
+    return loaded.ok() ? std::string("none") : loaded.error().message();
+  };
+  CHECK(reason([](Parts&) {}) == "none");
+  CHECK_THAT(reason([](Parts& p) { p.model.run = fake_run; }), Contains("has functions for a CPU"));
+  CHECK_THAT(reason([](Parts& p) { p.gpu.code_count = 0; }), Contains("0 pieces of GPU code"));
+  CHECK_THAT(reason([](Parts& p) { p.gpu.codes = nullptr; }), Contains("1 pieces of GPU code"));
+  CHECK_THAT(reason([](Parts& p) { p.code.kind = 2; }), Contains("GPU code 0 is damaged"));
+  CHECK_THAT(reason([](Parts& p) { p.code.data = nullptr; }), Contains("GPU code 0 is damaged"));
+  CHECK_THAT(reason([](Parts& p) { p.code.bytes = 3; }), Contains("GPU code 0 is damaged"));
+  for (auto edit : std::initializer_list<void (*)(Parts&)>{
+           [](Parts& p) { p.step.launch = nullptr; }, [](Parts& p) { p.launch.kernel = nullptr; },
+           [](Parts& p) { p.launch.grid[0] = 0; }, [](Parts& p) { p.launch.grid[1] = 65536; },
+           [](Parts& p) { p.launch.block[0] = 512; }, [](Parts& p) { p.launch.pointers = nullptr; },
+           [](Parts& p) { p.pointers[0].offset = 96; }, [](Parts& p) { p.pointers[0].index = 1; },
+           [](Parts& p) { p.pointers[0].index = -1; }, [](Parts& p) { p.pointers[0].space = 4; },
+           [](Parts& p) { p.pointers[1].offset = 1 << 20; }, [](Parts& p) { p.pointers[2].offset = 96; }})
+    CHECK_THAT(reason(edit), Contains("step 0 is incomplete"));
 }
 
 TEST_CASE("of several variants the best for this CPU is run, or the one asked for") {
@@ -326,6 +381,7 @@ TEST_CASE("missing instruction sets are named") {
   using cardinal::runtime::missing_features;
   CHECK(missing_features(CARDINAL_FEATURE_AVX2_FMA, CARDINAL_FEATURE_AVX2_FMA) == "");
   CHECK(missing_features(0, 0) == "");
+  CHECK(missing_features(CARDINAL_FEATURE_NEON, 3) == "NEON (AArch64)");
   CHECK(missing_features(3, CARDINAL_FEATURE_AVX2_FMA) == "AVX-512 F, CD, BW, DQ and VL (x86-64-v4)");
   CHECK_THAT(missing_features(3, 0), Contains("AVX2") && Contains(" and AVX-512"));
   std::string cpuinfo = read_text("/proc/cpuinfo");

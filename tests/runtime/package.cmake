@@ -8,7 +8,7 @@ file(REMOVE_RECURSE ${SCRATCH})
 file(COPY ${SOURCE}/ DESTINATION ${SCRATCH}/consumer)
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
 run(${CMAKE_COMMAND} -S ${SCRATCH}/consumer -B ${SCRATCH}/build -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix
-  -DCMAKE_CXX_COMPILER=${CXX_COMPILER})
+  -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DNETWORK_TARGET=x86-64-v3)
 run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
 run(${SCRATCH}/build/consumer)
 if(NOT output STREQUAL "same\n")

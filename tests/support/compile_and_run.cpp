@@ -7,11 +7,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <limits>
 
 #include "codegen/codegen.h"
+#include "codegen/llvm_target.h"
 #include "passes/pipeline.h"
-#include "passes/planner.h"
+#include "tests/aarch64/emulated_network.h"
 
 namespace cardinal::testing {
 
@@ -39,11 +41,42 @@ void for_each_element(const Shape& shape, Layout layout, F f) {
                          : logical);
 }
 
-Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model, std::span<const Tensor> inputs,
-                                      cardinal_executor executor) {
-  std::vector<std::vector<float>> in, out;
+using Buffers = std::vector<std::vector<float>>;
+// Runs a network on buffers in the callers' layout.
+using RunNetwork = std::function<Status(const Buffers& in, Buffers& out)>;
+
+Status run_session(const Model& model, cardinal_executor executor, const Buffers& in, Buffers& out) {
   std::vector<InputBuffer> in_buffers;
   std::vector<OutputBuffer> out_buffers;
+  for (const auto& buffer : in) in_buffers.emplace_back(std::span<const float>(buffer));
+  for (auto& buffer : out) out_buffers.emplace_back(std::span<float>(buffer));
+  auto session = Session::create(model, executor);
+  if (!session) return Diagnostics(session.error().message());
+  if (auto done = session->run(in_buffers, out_buffers); !done) return Diagnostics(done.error().message());
+  return ok();
+}
+
+Status run_emulated(const std::string& path, const Buffers& in, Buffers& out) {
+  size_t floats = 0;
+  for (const auto& buffer : in) floats += buffer.size();
+  for (const auto& buffer : out) floats += buffer.size();
+  Result<EmulatedNetwork> network = EmulatedNetwork::load(path, floats);
+  if (!network) return network.take_error();
+  auto place = network->memory().begin();
+  for (const auto& buffer : in) place = std::copy(buffer.begin(), buffer.end(), place);
+  constexpr int kThreads = 2;
+  if (Status done = network->run(kThreads); !done) return done;
+  for (auto& buffer : out) {
+    const auto end = place + static_cast<std::ptrdiff_t>(buffer.size());
+    std::copy(place, end, buffer.begin());
+    place = end;
+  }
+  return ok();
+}
+
+Result<std::vector<Tensor>> run_model(const Graph& graph, std::span<const Tensor> inputs,
+                                      const RunNetwork& run) {
+  Buffers in, out;
   for (const Tensor& tensor : inputs) {
     NodeId id = graph.inputs()[in.size()];
     std::vector<float>& buffer = in.emplace_back(tensor.data.size());
@@ -53,12 +86,7 @@ Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model, st
   for (NodeId id : graph.outputs())
     out.emplace_back(static_cast<size_t>(graph[id].type.shape.elements()),
                      std::numeric_limits<float>::quiet_NaN());
-  for (auto& buffer : in) in_buffers.emplace_back(std::span<const float>(buffer));
-  for (auto& buffer : out) out_buffers.emplace_back(std::span<float>(buffer));
-
-  auto session = Session::create(model, executor);
-  if (!session) return Diagnostics(session.error().message());
-  if (auto done = session->run(in_buffers, out_buffers); !done) return Diagnostics(done.error().message());
+  if (Status done = run(in, out); !done) return done.take_error();
 
   std::vector<Tensor> results;
   for (NodeId id : graph.outputs()) {
@@ -70,15 +98,13 @@ Result<std::vector<Tensor>> run_model(const Graph& graph, const Model& model, st
   return results;
 }
 
-}  // namespace
-
-Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph& source, const WeightStore& weights,
-                                                         std::span<const Tensor> inputs,
-                                                         std::span<const Target> targets,
-                                                         cardinal_executor executor) {
+// Variants of one shared object.
+Result<std::vector<std::vector<Tensor>>> compile_and_run_alike(
+    const Graph& source, const WeightStore& weights, std::span<const Tensor> inputs,
+    std::span<const Target> targets, cardinal_executor executor, const PlanOptions& options) {
   Result<Graph> graph = run_pipeline(source);
   if (!graph) return graph.take_error();
-  Result<std::vector<Plan>> plans = make_plans(*graph, targets);
+  Result<std::vector<Plan>> plans = make_plans(*graph, targets, options);
   if (!plans) return plans.take_error();
   NetworkImage image{"test_network", "", pack_weights(*graph, *plans, weights)};
   Result<std::string> object = emit_code(*graph, *plans, image, CodeKind::object);
@@ -88,12 +114,35 @@ Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph& source, co
     return linked.take_error();
   std::vector<std::vector<Tensor>> results;
   for (const Target& target : targets) {
-    auto model = Model::load(directory.file("net.so"), {.variant = target.cpu});
-    if (!model) return Diagnostics(model.error().message());
-    Result<std::vector<Tensor>> outputs = run_model(source, *model, inputs, executor);
+    const auto run = [&](const Buffers& in, Buffers& out) -> Status {
+      if (is_aarch64(target)) return run_emulated(directory.file("net.so"), in, out);
+      auto model = Model::load(directory.file("net.so"), {.variant = target.cpu});
+      if (!model) return Diagnostics(model.error().message());
+      return run_session(*model, executor, in, out);
+    };
+    Result<std::vector<Tensor>> outputs = run_model(source, inputs, run);
     if (!outputs) return outputs.take_error();
     results.push_back(*std::move(outputs));
   }
+  return results;
+}
+
+}  // namespace
+
+Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph& source, const WeightStore& weights,
+                                                         std::span<const Tensor> inputs,
+                                                         std::span<const Target> targets,
+                                                         cardinal_executor executor,
+                                                         const PlanOptions& options) {
+  const auto other = std::find_if(targets.begin(), targets.end(), [&](const Target& target) {
+    return is_aarch64(target) != is_aarch64(targets.front());
+  });
+  const auto alike = targets.first(static_cast<size_t>(other - targets.begin()));
+  auto results = compile_and_run_alike(source, weights, inputs, alike, executor, options);
+  if (!results || alike.size() == targets.size()) return results;
+  auto rest = compile_and_run(source, weights, inputs, targets.subspan(alike.size()), executor, options);
+  if (!rest) return rest;
+  std::move(rest->begin(), rest->end(), std::back_inserter(*results));
   return results;
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ir/interpreter.h"
-#include "passes/target.h"
+#include "passes/planner.h"
 
 namespace cardinal::testing {
 
@@ -29,11 +29,14 @@ class TemporaryDirectory {
 Result<std::vector<Tensor>> compile_and_run(const Graph&, const WeightStore&, std::span<const Tensor> inputs,
                                             const Target&);
 
-// The same with a variant for each target, all in one shared object: the outputs of each.
+// The same with a variant for each target, those that follow each other and have one architecture in one
+// shared object: the outputs of each. AArch64's run under qemu (see can_emulate_aarch64), on threads of their
+// own.
 Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph&, const WeightStore&,
                                                          std::span<const Tensor> inputs,
                                                          std::span<const Target>,
-                                                         cardinal_executor executor = {});
+                                                         cardinal_executor executor = {},
+                                                         const PlanOptions& options = {});
 bool same_bits(const std::vector<Tensor>&, const std::vector<Tensor>&);
 
 // The largest |a - b| over an output's elements relative to that output's largest |a|; infinity if the shapes

@@ -78,10 +78,10 @@ class Generator {
   }
 
   OpAttrs random_activation() {
-    static const OpAttrs kAll[] = {Relu{},          Relu6{},     LeakyRelu{},    Sigmoid{}, Tanh{},
-                                   Silu{},          Hardswish{}, Hardsigmoid{},  Gelu{},    Gelu{true},
-                                   Affine{-0.5, 1}, Dropout{},   Clip{-0.25, 2}, Elu{},     Selu{},
-                                   Celu{0.5},       Softplus{},  Softsign{},     Mish{}};
+    static const OpAttrs kAll[] = {
+        Relu{},        Relu6{},   LeakyRelu{}, Sigmoid{},       Tanh{},    Silu{},         Hardswish{},
+        Hardsigmoid{}, Gelu{},    Gelu{true},  Affine{-0.5, 1}, Dropout{}, Clip{-0.25, 2}, Elu{},
+        Selu{},        Celu{0.5}, Softplus{},  Softsign{},      Mish{},    Sqrt{},         Abs{}};
     return kAll[chance(0.5) ? 0 : pick(0, std::size(kAll) - 1)];
   }
 
@@ -179,10 +179,13 @@ class Generator {
         added = layer(random_activation(), x, name);
         break;
       case 1:
-        added = graph_.try_add(Add{}, {x, like(x)}, name);
+        added = graph_.try_add(chance(0.7)   ? OpAttrs(Add{})
+                               : chance(0.5) ? OpAttrs(Max{})
+                                             : OpAttrs(Min{}),
+                               {x, like(x)}, name);
         break;
       case 2:
-        added = graph_.try_add(Mul{}, {x, like(x)}, name);
+        added = chance(0.7) ? graph_.try_add(Mul{}, {x, like(x)}, name) : quotient(x, name);
         break;
       case 3:
         added = layer(random_norm(shape(x)), x, name);
@@ -233,11 +236,19 @@ class Generator {
     return graph_.try_add(Mul{}, {x, graph_.add(Sigmoid{}, {excited}, name + ".gate")}, name);
   }
 
+  // x / (exp(y) + 1), where y is like x or one number a pixel.
+  std::variant<NodeId, OpError> quotient(NodeId x, const std::string& name) {
+    const NodeId y = chance(0.5) ? like(x) : graph_.add(ChannelAvgPool{}, {x}, name + ".mean");
+    const NodeId power = graph_.add(Exp{}, {graph_.add(Tanh{}, {y}, name + ".tanh")}, name + ".exp");
+    return graph_.try_add(Div{}, {x, graph_.add(Affine{1, 1}, {power}, name + ".divisor")}, name);
+  }
+
   // Spatial attention: x times one number a pixel.
   std::variant<NodeId, OpError> pixel_gate(NodeId x, const std::string& name) {
     Conv conv;
     conv.channels = 1;
-    NodeId gate = std::get<NodeId>(add_layer(graph_, conv, {x}, name + ".conv"));
+    NodeId gate = chance(0.7) ? std::get<NodeId>(add_layer(graph_, conv, {x}, name + ".conv"))
+                              : graph_.add(ChannelMaxPool{}, {x}, name + ".max");
     if (chance(0.5)) gate = graph_.add(Sigmoid{}, {gate}, name + ".gate");
     return graph_.try_add(Mul{}, {x, gate}, name);
   }

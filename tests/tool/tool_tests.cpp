@@ -1,83 +1,11 @@
 // The built tool as its users meet it: messages, exit codes, and what is on disk afterwards.
-#include <sys/wait.h>
-
 #include <catch2/catch.hpp>
-#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "compiler/weights/npy.h"
-#include "tests/runtime/scratch_directory.h"
+#include "tests/tool/workshop.h"
 
-namespace {
-
-constexpr const char* kNetwork = R"(# One convolution with everything around it.
-network tiny(channels: int = 8) {
-  input image: f32[1, 3, 6, 6]
-  y = image |> conv1: conv(channels, kernel=3) |> bn1: batch_norm |> relu |> global_avg_pool |> flatten |> fc: linear(5)
-  return y
-}
-)";
-
-struct Outcome {
-  int code = -1;
-  std::string out, err;
-};
-
-// A scratch directory with tiny.nn in it, in which the tool runs.
-class Workshop {
- public:
-  Workshop() { write("tiny.nn", kNetwork); }
-
-  Outcome cardinal(const std::string& arguments) const {
-    std::string command =
-        "cd '" + scratch_.path() + "' && '" CARDINAL_TOOL "' " + arguments + " >.out 2>.err";
-    int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read(".out"), read(".err")};
-  }
-  void write(const std::string& name, const std::string& text) const {
-    write_text(scratch_.file(name), text);
-  }
-  std::string read(const std::string& name) const { return read_text(scratch_.file(name)); }
-  std::string path(const std::string& name) const { return scratch_.file(name); }
-  bool exists(const std::string& name) const { return std::filesystem::exists(scratch_.file(name)); }
-  // Names other than the tool's captured output and those given.
-  std::vector<std::string> others(std::vector<std::string> known) const {
-    known.insert(known.end(), {".out", ".err", "tiny.nn"});
-    std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(scratch_.path())) {
-      std::string name = entry.path().filename().string();
-      if (std::find(known.begin(), known.end(), name) == known.end()) found.push_back(name);
-    }
-    return found;
-  }
-  void write_npy(const std::string& name, const cardinal::Shape& shape, float value) const {
-    std::vector<float> values(static_cast<size_t>(shape.elements()), value);
-    std::string data(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
-    write(name, cardinal::npy_header("<f4", shape) + data);
-  }
-
- private:
-  ScratchDirectory scratch_;
-};
-
-bool has(const std::string& text, const std::string& part) {
-  UNSCOPED_INFO(text);
-  return text.find(part) != std::string::npos;
-}
-
-// The command fails by the user's fault, says so, and leaves nothing behind.
-void check_refused(const Workshop& shop, const std::string& arguments, const std::string& message,
-                   const std::vector<std::string>& known = {}) {
-  INFO("cardinal " << arguments);
-  Outcome outcome = shop.cardinal(arguments);
-  CHECK(outcome.code == 1);
-  CHECK(has(outcome.err, message));
-  CHECK(outcome.out == "");
-  CHECK(shop.others(known) == std::vector<std::string>{});
-}
-
-}  // namespace
+using namespace cardinal::testing;
 
 TEST_CASE("usage") {
   Workshop shop;
@@ -87,7 +15,8 @@ TEST_CASE("usage") {
   Outcome help = shop.cardinal("--help");
   CHECK(help.code == 0);
   CHECK(has(help.out, "exit codes: 0 done, 1 your mistake"));
-  for (const char* verb : {"compile", "check", "fmt", "ir", "info", "run", "bench", "verify"}) {
+  for (const char* verb :
+       {"compile", "plan", "tune", "check", "fmt", "ir", "info", "run", "bench", "profile", "verify"}) {
     CHECK(has(help.out, std::string("  ") + verb + " "));
     CHECK(shop.cardinal(std::string(verb) + " --help").code == 0);
     CHECK(shop.cardinal(verb).code == 1);
@@ -446,7 +375,7 @@ TEST_CASE("an open batch takes any number of images") {
 TEST_CASE("bench") {
   Workshop shop;
   REQUIRE(shop.cardinal("compile tiny.nn --weights random:1").code == 0);
-  Outcome bench = shop.cardinal("bench tiny.so --json --steps --seconds 0.05 --threads 2");
+  Outcome bench = shop.cardinal("bench tiny.so --json --seconds 0.05 --threads 2");
   REQUIRE(bench.code == 0);
   nlohmann::json json = nlohmann::json::parse(bench.out);
   CHECK(json["threads"] == 2);
@@ -459,7 +388,6 @@ TEST_CASE("bench") {
   CHECK(json["gflops"].get<double>() == Approx(flops / median_ms * 1e-6));
   CHECK(json["percent_of_peak"].get<double>() ==
         Approx(100 * json["gflops"].get<double>() / json["peak_gflops"].get<double>()));
-  CHECK(json["steps"].size() > 1);
   Outcome text = shop.cardinal("bench tiny.so --seconds 0.05");
   CHECK(text.code == 0);
   for (const char* key : {"median_ms", "min_ms", "gflops", "percent_of_peak"}) CHECK(has(text.out, key));

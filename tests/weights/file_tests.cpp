@@ -43,7 +43,7 @@ TEST_CASE("safetensors: half precision is a view, other dtypes matter only if th
   CHECK(to_floats(*(*store)->find("h")) == std::vector<float>{1, -2});
   CHECK(to_floats(*(*store)->find("b")) == std::vector<float>{3});
   CHECK((*store)->find("bn.num_batches_tracked") == nullptr);
-  CHECK((*store)->unusable("bn.num_batches_tracked") == "its dtype is I64, expected F32, F16 or BF16");
+  CHECK((*store)->unusable("bn.num_batches_tracked") == "its dtype is I64, expected F32, F16, BF16 or F64");
   CHECK((*store)->names().size() == 3);
 }
 
@@ -53,7 +53,7 @@ TEST_CASE("safetensors: a wrong dtype of a wanted weight is named, not called mi
   content.replace(content.find("\"F32\""), 5, "\"I32\"");
   std::string error = open_error(content, graph);
   CHECK(error.find("cannot be read") != std::string::npos);
-  CHECK(error.find("its dtype is I32, expected F32, F16 or BF16") != std::string::npos);
+  CHECK(error.find("its dtype is I32, expected F32, F16, BF16 or F64") != std::string::npos);
   CHECK(error.find("missing") == std::string::npos);
 }
 
@@ -299,9 +299,29 @@ TEST_CASE("what is no weight file is refused") {
         fmt::format("cannot read {}: No such file or directory", directory.file("none")));
   CHECK(error(directory.path()) == fmt::format("cannot read {}: it is a directory", directory.path()));
   CHECK(error("/dev/zero") == "cannot read /dev/zero: it is not a regular file");
-  write_text(directory.file("w.pth"), "PK\3\4");
-  CHECK(error(directory.file("w.pth")).find("is a PyTorch checkpoint; save it with safetensors") !=
-        std::string::npos);
+  const auto refuses = [&](const std::string& name, const std::string& content, const std::string& why) {
+    write_text(directory.file(name), content);
+    INFO(error(directory.file(name)));
+    CHECK(error(directory.file(name)).find(why) != std::string::npos);
+  };
+  const std::string pickle = "is a Python pickle, as torch.save writes it";
+  refuses("w.pth", "PK\3\4", pickle);
+  refuses("w.bin", zip({{"w/data.pkl", "x"}, {"w/data/0", "y"}}), pickle);
+  refuses("w.pkl", "\x80\4whatever", pickle);
+  refuses("w.npy", npy("<f4", "(3,)", raw(std::vector<float>{1, 2, 3})), "is one array without a name");
+  refuses("w.tflite", std::string("\x1c\0\0\0TFL3....", 12), "is a TensorFlow Lite model");
+  refuses("w.onnx", "\x08\x07", "is an ONNX model; `cardinal import`");
+  refuses("w.txt", "conv.weight 1 2 3 4", "if it is no safetensors file: .npz, .params, .msgpack");
+}
+
+TEST_CASE("safetensors: F64 is rounded, if the network wants it") {
+  Graph graph = weights_only({{"a", {{2}, Role::bias}}});
+  ScratchDirectory directory;
+  write_text(directory.file("w"), safetensors(R"({"a":{"dtype":"F64","shape":[2],"data_offsets":[0,16]}})",
+                                              raw(std::vector<double>{0.1, -2})));
+  auto store = open_weights(directory.file("w"), graph);
+  REQUIRE(store);
+  CHECK(to_floats(*(*store)->find("a")) == std::vector<float>{0.1f, -2});
 }
 
 }  // namespace cardinal

@@ -223,6 +223,21 @@ TEST_CASE("names: levels may be written with slashes, exact names win") {
             .empty());
 }
 
+TEST_CASE("names: what all begin with is dropped if the network does not have it") {
+  const auto entry = [](const std::string& name) {
+    return ZipEntry{name + ".npy", npy("<f4", "(3,)", raw(std::vector<float>{1, 2, 3}))};
+  };
+  const Weight three{{3}, Role::bias};
+  const Graph graph = weights_only({{"net.a", three}, {"net.b", three}});
+  for (const std::string prefix : {"", "module.", "model.module.", "module/"})
+    CHECK(open_error(zip({entry(prefix + "net.a"), entry(prefix + "net.b")}), graph).empty());
+  CHECK(open_error(zip({entry("module.net.a"), entry("net.b")}), graph).find("net.a, expected") !=
+        std::string::npos);
+  CHECK(open_error(zip({entry("mod.net.a"), entry("mod2.net.b")}), graph).find("missing") !=
+        std::string::npos);
+  CHECK(open_error(zip({entry("module.net.a")}), graph).find("net.b, expected") != std::string::npos);
+}
+
 TEST_CASE("names: weights that one layer keeps and two layers want") {
   auto entry = [](const std::string& name) {
     return ZipEntry{name + ".npy", npy("<f4", "(3,)", raw(std::vector<float>{1, 2, 3}))};

@@ -171,6 +171,34 @@ TEST_CASE("a wrapper's prefix is recognised") {
             "bn.weight, expected with shape [3]; the closest name in the file is module.bn.weight"));
 }
 
+TEST_CASE("missing running statistics are explained") {
+  MapStore store = right_store();
+  store.erase("bn.running_mean");
+  store.erase("bn.running_var");
+  CHECK(has(check_text(store), "note: the file has no running statistics: PyTorch has none with"));
+  store.erase("bn.weight");
+  CHECK_FALSE(has(check_text(store), "running statistics"));
+}
+
+TEST_CASE("an input that was written with its channels last is recognised") {
+  MapStore store;
+  store.set("c.weight", {8, 3, 3, 3}, std::vector<float>(8 * 3 * 9, 1.0f));
+  const auto says = [&](const Shape& input) {
+    Graph graph;
+    const NodeId x = graph.add(Input{DType::f32, input, Layout::nhwc}, {}, "image");
+    const NodeId weight = graph.add(Weight{{8, input.c(), 3, 3}, Role::kernel}, {}, "c.weight");
+    Conv conv;
+    conv.channels = 8;
+    conv.kernel = {3, 3};
+    graph.add(conv, {x, weight}, "c");
+    return check_weights(graph, store).error().render(SourceMap());
+  };
+  CHECK(has(says({1, 32, 24, 3}),
+            "an input's dimensions are written in the order N, C, H, W, whatever the caller's layout: "
+            "image: f32[1, 3, 32, 24]"));
+  CHECK_FALSE(has(says({1, 32, 24, 4}), "an input's dimensions"));
+}
+
 TEST_CASE("long lists are cut") {
   MapStore store = right_store();
   for (int i = 0; i < 53; ++i) store.set(fmt::format("unrelated{:02}", i), {1}, {0});

@@ -7,6 +7,10 @@
  *   - A network may hold code for several instruction sets: variants, each a cardinal_model of its own.
  *     `NET_cardinal_model` is the one that asks least of the CPU and leads to the others. They take the same
  *     weights and a workspace of the same size, and give the same bits.
+ *   - A network for an NVIDIA GPU holds kernels instead of functions: `gpu` is not NULL, each step is one
+ *     `launch`, and there is no `run`, no task, no variant, no NET_run and no NET_variant. Whoever runs it
+ *     copies the weights to the device, allocates workspace_bytes there and launches the steps in order on
+ * one stream. Buffers are device memory, aligned to 16 bytes (with an open batch, the first image).
  *   - Everything reachable from a cardinal_model is immutable. A model may be run by any number of threads at
  *     once, each with a workspace of its own.
  *   - Running cannot fail: it allocates nothing, takes no lock, calls no library, and touches no global (but
@@ -32,7 +36,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 3u
+#define CARDINAL_ABI_VERSION 4u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
@@ -45,7 +49,8 @@ enum cardinal_layout { CARDINAL_NCHW = 0, CARDINAL_NHWC = 1, CARDINAL_NCHW16C = 
 /* Instruction sets a model was compiled for, one bit each; a loader checks them against the CPU. */
 enum cardinal_feature {
   CARDINAL_FEATURE_AVX2_FMA = 1u << 0, /* AVX2, FMA, F16C, BMI1/2: x86-64-v3 */
-  CARDINAL_FEATURE_AVX512 = 1u << 1    /* AVX-512 F, CD, BW, DQ, VL: x86-64-v4 */
+  CARDINAL_FEATURE_AVX512 = 1u << 1,   /* AVX-512 F, CD, BW, DQ, VL: x86-64-v4 */
+  CARDINAL_FEATURE_NEON = 1u << 2      /* Advanced SIMD: every AArch64 CPU that runs Linux */
 };
 
 struct cardinal_tensor {
@@ -77,23 +82,66 @@ struct cardinal_executor {
   void (*parallel_for)(void* context, int64_t units, cardinal_task task, const struct cardinal_frame* frame);
 };
 
+/* One kernel launch on an NVIDIA GPU. Kernels take pointers only; all sizes are constants in them. */
+enum cardinal_gpu_space {
+  CARDINAL_GPU_INPUT = 0,
+  CARDINAL_GPU_OUTPUT = 1,
+  CARDINAL_GPU_WEIGHTS = 2,
+  CARDINAL_GPU_WORKSPACE = 3
+};
+struct cardinal_gpu_pointer {
+  int32_t space; /* cardinal_gpu_space */
+  int32_t index; /* of the input or output, else 0 */
+  uint64_t offset;
+};
+struct cardinal_gpu_launch {
+  const char* kernel;    /* its name in the code */
+  uint32_t grid[3];      /* thread blocks along x, y, z */
+  uint32_t block[3];     /* threads along x, y, z */
+  uint32_t shared_bytes; /* dynamic shared memory of a thread block; beyond 48 KiB the driver must be asked */
+  uint32_t pointer_count;
+  const struct cardinal_gpu_pointer* pointers; /* the kernel's parameters, in order */
+};
+
+/* Code for a GPU. PTX runs on its compute capability and later ones, a cubin on its own and later ones of the
+ * same major number; `specific` code on its own alone. */
+enum cardinal_gpu_code_kind { CARDINAL_GPU_PTX = 0, CARDINAL_GPU_CUBIN = 1 };
+struct cardinal_gpu_code {
+  int32_t kind;     /* cardinal_gpu_code_kind */
+  int32_t arch;     /* 80: compute capability 8.0 */
+  int32_t specific; /* 1: an architecture such as sm_90a */
+  int32_t reserved; /* 0 */
+  uint64_t bytes;   /* of PTX with its NUL */
+  const void* data;
+};
+struct cardinal_gpu {
+  uint32_t code_count; /* at least 1; each holds all kernels of the steps */
+  const struct cardinal_gpu_code* codes;
+};
+
 /* One kernel call. Steps run in order; a step may read whatever earlier steps wrote. */
 struct cardinal_step {
   const char* name;   /* the source layer, e.g. "layer1.0.conv1" */
   const char* kernel; /* the kernel chosen for it, e.g. "conv_direct_14x2" */
-  cardinal_task task;
-  int64_t units;
-  uint64_t flops; /* of direct convolution: 2 per multiply-add */
-  uint64_t bytes; /* compulsory traffic: operands read once, result written once */
+  cardinal_task task; /* NULL on a GPU */
+  int64_t units;      /* on a GPU its thread blocks */
+  uint64_t flops;     /* of direct convolution: 2 per multiply-add */
+  uint64_t bytes;     /* compulsory traffic: operands read once, result written once */
+  /* What profiles hold a measured time against. */
+  uint64_t arithmetic; /* operations that the kernel cannot do without: of flops, those whose taps lie in the
+                          input; of a fast algorithm, those of its matrix products */
+  uint64_t weight_bytes;                    /* of bytes, a convolution's weights */
+  double predicted_us;                      /* by the compiler's cost model, on one thread */
+  const struct cardinal_gpu_launch* launch; /* NULL on a CPU */
 };
 
 struct cardinal_model {
-  uint32_t abi_version;       /* first, so that any version can be recognised */
-  uint32_t struct_bytes;      /* sizeof(cardinal_model) as compiled */
-  const char* name;           /* the network's name as in its source */
-  const char* target;         /* LLVM CPU name, e.g. "znver4" or "x86-64-v3" */
-  const char* compiler;       /* "cardinal 0.1.0, LLVM 22.1.8" */
-  uint64_t model_hash;        /* of the graph, the plan and the packed weights */
+  uint32_t abi_version;  /* first, so that any version can be recognised */
+  uint32_t struct_bytes; /* sizeof(cardinal_model) as compiled */
+  const char* name;      /* the network's name as in its source */
+  const char* target;    /* LLVM CPU name, e.g. "znver4", "x86-64-v3" or "aarch64"; of a GPU e.g. "sm_90a" */
+  const char* compiler;  /* "cardinal 0.1.0, LLVM 22.1.8" */
+  uint64_t model_hash;   /* of the graph, the plan and the packed weights */
   uint32_t required_features; /* cardinal_feature bits */
   uint32_t input_count;
   uint32_t output_count;
@@ -111,9 +159,10 @@ struct cardinal_model {
   uint64_t code_bytes;      /* of this variant's functions */
   uint64_t weights_read;    /* bytes of the packed weights that this variant uses; variants share them */
   const struct cardinal_model* better; /* the variant for CPUs with more instruction sets, or NULL */
+  const struct cardinal_gpu* gpu;      /* its code; NULL: the network runs on a CPU */
   /* All steps in order. executor may be NULL: everything on the calling thread. Where the batch is open it
    * computes one image: call it for each, with the pointers of tensors that have open_batch advanced by their
-   * bytes. */
+   * bytes. NULL on a GPU. */
   void (*run)(const struct cardinal_frame* frame, const struct cardinal_executor* executor) CARDINAL_NOEXCEPT;
 };
 

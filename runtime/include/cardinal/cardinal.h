@@ -6,6 +6,8 @@
 //   std::vector<float> image(model->inputs()[0].elements), logits(model->outputs()[0].elements);
 //   auto done = session->run(image, logits);
 //
+// Networks for an NVIDIA GPU run in the same way; <cardinal/cuda.h> has more for them.
+//
 // A Model may be shared by all threads; each thread has its own Session. Errors are returned, never thrown.
 // To link a network into the program instead, use its generated header, alone or with Model::from.
 #pragma once

@@ -52,6 +52,10 @@ class Session {
   // `executor` says how the units of each step are spread over threads: none (the default: everything on the
   // calling thread), ThreadPool::executor(), or your own parallel_for (executor_for below). Its context must
   // outlive the session. Fails only when the working memory cannot be had.
+  //
+  // A network for a GPU runs on the first one, whatever the executor; then this fails for want of a driver, a
+  // GPU or memory on it, run() copies there and back, and run() can fail on the way. See cardinal/cuda.h for
+  // more.
   static Expected<Session> create(const Model& model, cardinal_executor executor = {});
 
   Session(Session&&) noexcept;
@@ -72,7 +76,7 @@ class Session {
   Expected<void> run(std::span<const InputBuffer> inputs, std::span<const OutputBuffer> outputs);
 
   // No checks at all: one pointer per tensor in the model's order; abi.h states what they must satisfy. One
-  // image where the batch is open.
+  // image where the batch is open. On a GPU an error ends the program.
   void run_raw(const void* const* inputs, void* const* outputs) noexcept;
 
  private:

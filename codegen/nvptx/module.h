@@ -1,0 +1,31 @@
+// The kernels of a plan for a GPU, as text and as code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <cardinal/abi.h>
+
+#include "codegen/codegen.h"
+
+namespace cardinal {
+
+// Of each step, the name of its kernel; steps that are the same but for the places of their buffers share
+// one.
+std::vector<std::string> gpu_kernel_names(const Plan&);
+
+Result<std::string> gpu_llvm_ir(const Plan&);
+Result<std::string> gpu_ptx(const Plan&, const Target& target);
+// `ptxas` is the path of the program.
+Result<std::string> gpu_cubin(const Plan&, const std::string& ptxas);
+
+// What a shared object holds: PTX for the oldest GPU, so that all can run it, PTX for the plan's own, and a
+// cubin for that if there is a ptxas.
+struct GpuCode {
+  cardinal_gpu_code_kind kind;
+  const GpuFacts* facts;
+  std::string data;
+};
+Result<std::vector<GpuCode>> gpu_codes(const Plan&, const std::string& ptxas);
+
+}  // namespace cardinal

@@ -1,0 +1,87 @@
+#include "codegen/nvptx/ptxas.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+extern char** environ;
+
+namespace cardinal {
+
+namespace {
+
+// Removed with its contents.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::error_code ignored;
+    std::string pattern = (std::filesystem::temp_directory_path(ignored) / "cardinal-ptxas-XXXXXX").string();
+    if (mkdtemp(pattern.data())) path_ = pattern;
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  std::string file(const char* name) const { return path_ + "/" + name; }
+  bool exists() const { return !path_.empty(); }
+
+ private:
+  std::string path_;
+};
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// 0 if the program could be run and exited with success; what it printed goes to `log`.
+int run(const std::vector<std::string>& words, const std::string& log) {
+  std::vector<char*> arguments;
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+  pid_t process = 0;
+  const int failed = posix_spawn(&process, arguments[0], &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed) {
+    std::ofstream(log) << std::strerror(failed);
+    return failed;
+  }
+  int status = 0;
+  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
+}  // namespace
+
+Result<std::string> assemble_ptx(const std::string& ptxas, const std::string& arch, const std::string& ptx) {
+  const TemporaryDirectory directory;
+  if (!directory.exists()) return Diagnostics("cannot make a temporary directory; is TMPDIR writable?");
+  const std::string source = directory.file("kernels.ptx"), cubin = directory.file("kernels.cubin");
+  std::ofstream file(source, std::ios::binary);
+  file << ptx;
+  file.close();
+  if (!file) return Diagnostics(fmt::format("cannot write {}", source));
+  const std::string log = directory.file("log");
+  if (run({ptxas, "-arch=" + arch, "-O3", "-o", cubin, source}, log) != 0)
+    return Diagnostics(fmt::format("{} cannot assemble the kernels for {}: {}", ptxas, arch, read_file(log)));
+  return read_file(cubin);
+}
+
+}  // namespace cardinal

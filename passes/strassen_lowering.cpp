@@ -1,0 +1,306 @@
+// 1x1 convolutions by fast matrix multiplication, band by band of pixels; one with strides is made dense
+// first. One level:
+//
+//   S = sums of x;  out = products of x and S
+//
+// Two levels, P1 to P7 being the products of the first level in the order of kStrassenProducts, each computed
+// by the two steps of one level from a quarter of x or from an outer sum of such:
+//
+//   O = sums of x
+//   T = P1;  out 11 = T + P2;  T += P3;  V = T + P4;  out 12 = V + P5;  out 22 = V + P6, T += P6;
+//   out 21 = T + P7
+#include <algorithm>
+
+#include "passes/conv_lowering.h"
+#include "passes/strassen.h"
+#include "passes/tiling.h"
+
+namespace cardinal {
+
+namespace {
+
+// Pixels [first, first + pairs) of some images, and as many of each of the other parts that an image is cut
+// into.
+struct PairBand {
+  int64_t image = 0, images = 0, first = 0, pairs = 0;
+};
+
+std::vector<PairBand> pair_bands(int64_t images, int64_t pairs, int64_t pair_bytes, int64_t bytes) {
+  const int64_t fit = std::max<int64_t>(1, bytes / pair_bytes);
+  const int64_t band_images = std::clamp<int64_t>(fit / pairs, 1, images);
+  const std::vector<RowTile> parts = balanced_tiles(pairs, std::min(fit, pairs));
+  std::vector<PairBand> bands;
+  for (int64_t image = 0; image < images; image += band_images)
+    for (const RowTile& part : parts)
+      bands.push_back({image, std::min(band_images, images - image), part.x, part.pixels});
+  return bands;
+}
+
+// The image as one row of pixels.
+View as_row(View view) {
+  const int64_t pixels = view.shape.h() * view.shape.w();
+  const bool repeated = view.shape.h() == 1 && view.stride_h == 0;
+  view.shape = {view.shape.n(), view.shape.c(), 1, repeated ? 1 : pixels};
+  return view;
+}
+
+// Channels [channel, channel + channels) of images [band.image, ...), pixels from `pixel` on in row 0 and
+// from `distance` later in row 1.
+struct Part {
+  int64_t channel, channels, pixel, distance;
+};
+View part_of(const View& row, const PairBand& band, const Part& part) {
+  View view = row;
+  view.offset +=
+      band.image * row.stride_n + part.channel / kChannelBlock * row.stride_block + part.pixel * row.stride_w;
+  view.shape = {band.images, part.channels, 2, band.pairs};
+  view.stride_h = part.distance * row.stride_w;
+  return view;
+}
+
+// A tensor of these steps alone: `rows` rows of the band's pairs. Blocks are an odd number of cache lines
+// apart; see transformed_view.
+View scratch_view(const PairBand& band, int64_t channels, int64_t rows) {
+  View view = make_view(Space::workspace, 0, 0, {band.images, channels, rows, band.pairs}, Layout::nchw16c);
+  view.stride_block = (rows * band.pairs | 1) * kChannelBlock;
+  view.stride_n = view.blocks() * view.stride_block;
+  return view;
+}
+
+class StrassenLowering {
+ public:
+  StrassenLowering(Lowering& to, NodeId id, const std::vector<ConvChoice>& choices)
+      : to_(to),
+        id_(id),
+        choices_(choices),
+        shape_(shape_of_conv(to.graph(), id)),
+        pixels_(shape_.oh * shape_.ow),
+        half_(ceil_div(pixels_, 2)),
+        quarter_(ceil_div(half_, 2)) {
+    x_ = to_.readable(node().operands[0], Access::vector_channels);
+    if (shape_.stride_h != 1 || shape_.stride_w != 1) sample();
+    x_.view = as_row(x_.view);
+  }
+
+  void one_level() {
+    const std::vector<PairBand> bands = make_bands(half_, 2 * (2 * shape_.ic + shape_.oc), 1);
+    sums_ = to_.new_value(scratch_view(bands[0], 2 * shape_.ic, 1));
+    for (const PairBand& band : bands) {
+      band_ = band;
+      sums_.view = scratch_view(band, 2 * shape_.ic, 1);
+      const int64_t second = existing(pixels_ - half_);
+      const Part in{0, shape_.ic, band.first, half_}, out{0, shape_.oc, band.first, half_};
+      const Location x{x_.buffer, part_of(x_.view, band, in)};
+      add_sums(x, sums_, second, band.pairs, -1, ".sums");
+      DraftStep draft = new_products(x, second);
+      write_output(draft, out);
+      finish_products(std::move(draft), -1);
+    }
+  }
+
+  void two_levels() {
+    const std::vector<PairBand> bands = make_bands(quarter_, 4 * (2 * shape_.ic + shape_.oc), 2);
+    const auto scratch = [&](Location& value, int64_t channels, int64_t rows) {
+      const View view = scratch_view(band_, channels, rows);
+      if (value.buffer < 0) value = to_.new_value(view);
+      value.view = view;
+    };
+    for (const PairBand& band : bands) {
+      band_ = band;
+      scratch(sums_, shape_.ic, 1);
+      scratch(outer_sums_, 2 * shape_.ic, 2);
+      scratch(t_, shape_.oc / 2, 2);
+      scratch(v_, shape_.oc / 2, 2);
+      add_outer_sums();
+      for (int product = 0; product < static_cast<int>(kStrassenProducts.size()); ++product)
+        add_product(product);
+    }
+  }
+
+ private:
+  const Node& node() const { return to_.node(id_); }
+  const ConvChoice& choice() const { return choices_.front(); }
+
+  // Copies the pixels of x that a convolution with strides reads.
+  void sample() {
+    View view = x_.view;
+    view.shape = {shape_.n, shape_.ic, shape_.oh, shape_.ow};
+    view.stride_h *= shape_.stride_h;
+    view.stride_w *= shape_.stride_w;
+    const Location sampled = to_.new_value(make_view(Space::workspace, 0, 0, view.shape, Layout::nchw16c));
+    DraftStep draft = to_.new_step(id_, PointwiseKernel{});
+    Lowering::read(draft, {x_.buffer, view});
+    Lowering::write_intermediate(draft, sampled, ".sampled");
+    draft.step.units = view.blocks() * shape_.n * shape_.oh;
+    draft.step.flops = 0;
+    draft.step.bytes = 2 * 4 * view.shape.elements();
+    to_.finish_step(std::move(draft));
+    x_ = sampled;
+  }
+
+  // Bands whose tensors, of so many floats a pair, fit the caches.
+  std::vector<PairBand> make_bands(int64_t pairs, int64_t pair_floats, int levels) const {
+    return pair_bands(shape_.n, pairs, 4 * pair_floats,
+                      band_bytes(to_.target(), strassen_weight_bytes(shape_, levels)));
+  }
+
+  // How many of the band's pairs have a pixel among the first `pixels`.
+  int64_t existing(int64_t pixels) const { return std::clamp<int64_t>(pixels - band_.first, 0, band_.pairs); }
+
+  // The sums of `pairs` pairs of x.
+  void add_sums(const Location& x, const Location& sums, int64_t second, int64_t pairs, int product,
+                std::string_view suffix) {
+    DraftStep draft = to_.new_step(id_, StrassenSumsKernel{second});
+    Lowering::read(draft, x);
+    Lowering::write_intermediate(draft, sums, suffix);
+    Step& step = draft.step;
+    step.inputs[0].shape = {band_.images, x.view.shape.c(), 2, pairs};
+    step.output.shape = {band_.images, 2 * x.view.shape.c(), 1, pairs};
+    step.weights.push_back(
+        {.constant = node().operands[1], .packing = Packing::strassen_ratios, .product = product});
+    step.units = x.view.shape.c() / 2 / kChannelBlock * band_.images * ceil_div(pairs, kStrassenChunk);
+    step.flops = 0;
+    step.bytes = 4 * (step.inputs[0].shape.elements() + step.output.shape.elements());
+    step.predicted_us = traffic_microseconds(step.bytes, to_.target());
+    to_.finish_step(std::move(draft));
+  }
+
+  // Rows 0 and 1 of the first level's sums are the pixels that the second level pairs.
+  void add_outer_sums() {
+    for (int64_t row : {0, 1}) {
+      const int64_t pixel = band_.first + row * quarter_, pairs = existing(half_ - row * quarter_);
+      if (pairs == 0) continue;
+      Location sums = outer_sums_;
+      sums.view.offset += row * sums.view.stride_h;
+      const Location x{x_.buffer, part_of(x_.view, band_, {0, shape_.ic, pixel, half_})};
+      add_sums(x, sums, std::min(pairs, existing(pixels_ - half_ - row * quarter_)), pairs, -1,
+               ".outer_sums");
+    }
+  }
+
+  // The matrix of pixels of a product of the first level: a quarter of x, or one of the outer sums.
+  Location factor(int product) const {
+    const int64_t ic = shape_.ic / 2;
+    const auto quarter = [&](int64_t i, int64_t j) {
+      return Location{x_.buffer, part_of(x_.view, band_, {j * ic, ic, band_.first + i * half_, quarter_})};
+    };
+    if (product == 0) return quarter(0, 0);
+    if (product == 1) return quarter(0, 1);
+    if (product == 6) return quarter(1, 1);
+    constexpr int kSum[] = {0, 0, 1, 0, 3, 2};  // S2, S1, S4, S3 of outer_sums_
+    Location sum = outer_sums_;
+    sum.view.offset += kSum[product] * ic / kChannelBlock * sum.view.stride_block;
+    sum.view.shape = {band_.images, ic, 2, band_.pairs};
+    return sum;
+  }
+
+  void add_product(int product) {
+    const Location x = factor(product);
+    const bool second_half = product >= 5;  // of the image: of out 22 and out 21
+    const int64_t second = existing((second_half ? pixels_ - half_ : half_) - quarter_);
+    add_sums(x, sums_, second, band_.pairs, product, ".sums");
+    DraftStep draft = new_products(x, second);
+    StrassenKernel& kernel = std::get<StrassenKernel>(draft.step.kernel);
+    const bool final = product == 1 || product >= 4, right = product == 4 || product == 5;
+    kernel.carries = product > 0;
+    if (kernel.carries) Lowering::read(draft, right ? v_ : t_);
+    if (final) {
+      const int64_t oc = shape_.oc / 2;
+      kernel.outer_scale = right;
+      write_output(draft, {right ? oc : 0, oc, band_.first + (second_half ? half_ : 0), quarter_});
+    } else {
+      Lowering::write_intermediate(draft, product == 3 ? v_ : t_, ".product");
+    }
+    kernel.accumulates = product == 5;
+    if (kernel.accumulates) Lowering::read(draft, t_);
+    finish_products(std::move(draft), product);
+  }
+
+  DraftStep new_products(const Location& x, int64_t second) const {
+    StrassenKernel kernel;
+    kernel.second = second;
+    kernel.pixels = choice().pixels;
+    kernel.panel = choice().panel;
+    kernel.k_unroll = choice().k_unroll;
+    kernel.tiles = balanced_tiles(band_.pairs, choice().pixels);
+    kernel.chunk = chunk_tiles(x.view.shape.c(), kernel);
+    DraftStep draft = to_.new_step(id_, kernel);
+    Lowering::read(draft, x);
+    return draft;
+  }
+
+  // Chunks of equal size, of which the seven first factors take half of the L2 cache; but not of a few tiles
+  // alone, as every chunk reads all weights (measured on Zen 3).
+  static constexpr int64_t kFewTiles = 16;
+  int64_t chunk_tiles(int64_t ic, const StrassenKernel& kernel) const {
+    const int64_t tile_bytes = 4 * static_cast<int64_t>(kStrassenProducts.size()) * ic / 2 * kernel.pixels;
+    const auto tiles = static_cast<int64_t>(kernel.tiles.size());
+    const int64_t most = std::max(to_.target().l2_bytes / 2 / tile_bytes, kFewTiles);
+    return ceil_div(tiles, ceil_div(tiles, most));
+  }
+
+  // The step makes a part of the node's value, bias and epilogue included.
+  void write_output(DraftStep& draft, const Part& part) {
+    StrassenKernel& kernel = std::get<StrassenKernel>(draft.step.kernel);
+    kernel.has_bias = has_bias(node());
+    kernel.epilogue = *epilogue_of(node().op);
+    const size_t operands = draft.step.inputs.size();
+    to_.read_epilogue(draft, id_, kernel.epilogue);
+    for (size_t i = operands; i < draft.step.inputs.size(); ++i)
+      draft.step.inputs[i] = part_of(as_row(draft.step.inputs[i]), band_, part);
+    draft.step.output = part_of(as_row(draft.step.output), band_, part);
+    first_channel_ = part.channel;
+  }
+
+  void finish_products(DraftStep draft, int product) {
+    const StrassenKernel& kernel = std::get<StrassenKernel>(draft.step.kernel);
+    Lowering::read(draft, sums_);
+    Step& step = draft.step;
+    const std::vector<NodeId>& operands = node().operands;
+    step.weights.push_back(
+        {.constant = operands[1], .packing = Packing::strassen_products, .product = product});
+    step.weights.push_back(
+        {.constant = operands[1], .packing = Packing::strassen_scales, .product = product});
+    if (kernel.outer_scale) step.weights.push_back({operands[1], Packing::strassen_scales});
+    if (kernel.has_bias) step.weights.push_back({operands[2], Packing::channel_vector, first_channel_});
+    step.units = ceil_div(step.output.blocks() / 2, kernel.panel) * band_.images *
+                 static_cast<int64_t>(kernel.tiles.size());
+    const int64_t products = product < 0 ? 1 : 7;
+    const double share =
+        static_cast<double>(band_.images * band_.pairs) / static_cast<double>(shape_.n * parts() * products);
+    step.flops *= share;
+    step.weight_bytes = static_cast<int64_t>(
+        share * static_cast<double>(strassen_weight_bytes(shape_, strassen_levels(choice().algorithm))));
+    step.bytes = 4 * step.output.shape.elements() + step.weight_bytes;
+    for (const View& input : step.inputs) step.bytes += 4 * input.shape.elements();
+    step.predicted_us = (choice().microseconds - choice().input_us) * share;
+    if (!explained_) step.candidates = candidates(shape_, choices_);
+    explained_ = true;
+    to_.finish_step(std::move(draft));
+  }
+
+  // Pairs of an image, over all bands.
+  int64_t parts() const { return strassen_levels(choice().algorithm) == 1 ? half_ : quarter_; }
+
+  Lowering& to_;
+  const NodeId id_;
+  const std::vector<ConvChoice>& choices_;
+  const ConvShape shape_;
+  const int64_t pixels_, half_, quarter_;  // of an image, of its first half, of that one's first half
+  Location x_, sums_, outer_sums_, t_, v_;
+  PairBand band_;
+  int64_t first_channel_ = 0;  // of the output that a product makes
+  bool explained_ = false;
+};
+
+}  // namespace
+
+void lower_strassen(Lowering& to, NodeId id, const std::vector<ConvChoice>& choices) {
+  StrassenLowering lowering(to, id, choices);
+  if (strassen_levels(choices.front().algorithm) == 1)
+    lowering.one_level();
+  else
+    lowering.two_levels();
+}
+
+}  // namespace cardinal

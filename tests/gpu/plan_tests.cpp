@@ -1,0 +1,117 @@
+// What the planner chooses for a GPU.
+#include <catch2/catch.hpp>
+
+#include "codegen/codegen.h"
+#include "passes/gpu_conv_choice.h"
+#include "passes/gpu_launch.h"
+
+using namespace cardinal;
+
+namespace {
+
+using Algorithm = GpuConvKernel::Algorithm;
+
+const GpuFacts& h200() {
+  static const Target target = *resolve_target("sm_90a");
+  return *target.gpu;
+}
+
+GpuConvProblem problem(ConvShape shape, DType dtype = DType::f16) {
+  return {shape, workspace_view({shape.n, shape.ic, shape.ih, shape.iw}, {Layout::nhwc, dtype}), dtype, {}};
+}
+
+ConvShape square(int64_t n, int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t groups = 1) {
+  ConvShape s;
+  s.n = n, s.ic = ic, s.oc = oc, s.ih = s.iw = s.oh = s.ow = size;
+  s.kh = s.kw = kernel;
+  s.pad_top = s.pad_left = kernel / 2;
+  s.groups = groups;
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("large convolutions take large tiles and are not split") {
+  const auto choices = gpu_conv_choices(problem(square(128, 256, 256, 14, 3)), h200());
+  CHECK(choices[0].kernel.algorithm == Algorithm::mma);
+  CHECK(choices[0].kernel.tile_m == 128);
+  CHECK(choices[0].kernel.tile_n >= 64);
+  CHECK(choices[0].kernel.split_k == 1);
+}
+
+TEST_CASE("with fewer tiles than multiprocessors the reduction is split") {
+  const auto choices = gpu_conv_choices(problem(square(1, 512, 512, 7, 3)), h200());
+  const GpuConvKernel& k = choices[0].kernel;
+  CHECK(k.algorithm == Algorithm::mma);
+  CHECK(k.split_k > 1);
+  // Every part has work.
+  const int64_t steps = ceil_div(mma_reduction(k.shape), k.tile_k);
+  CHECK(ceil_div(steps, ceil_div(steps, k.split_k)) == k.split_k);
+}
+
+TEST_CASE("grouped and depthwise convolutions have kernels of their own") {
+  for (int64_t groups : {32, 16, 8})
+    CHECK(gpu_conv_choices(problem(square(128, 128, 128, 56, 3, groups)), h200())[0].kernel.algorithm ==
+          Algorithm::patch);
+  CHECK(gpu_conv_choices(problem(square(128, 128, 128, 56, 3, 128)), h200())[0].kernel.algorithm ==
+        Algorithm::depthwise);
+}
+
+TEST_CASE("f32 never goes to tensor cores") {
+  for (int64_t groups : {1, 4, 128})
+    for (const GpuConvChoice& choice :
+         gpu_conv_choices(problem(square(1, 128, 128, 14, 3, groups), DType::f32), h200()))
+      CHECK((choice.kernel.algorithm == Algorithm::simt || choice.kernel.algorithm == Algorithm::depthwise));
+}
+
+TEST_CASE("x is copied where the tensor core cannot read it") {
+  GpuConvProblem p = problem(square(1, 64, 64, 14, 1));
+  CHECK_FALSE(gpu_conv_choices(p, h200())[0].copies_input);
+  p.x = make_view(Space::input, 0, 0, {1, 64, 14, 14}, Layout::nchw);
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200()))
+    CHECK(choice.copies_input == (choice.kernel.algorithm == Algorithm::mma));
+}
+
+TEST_CASE(
+    "choices come best first, and none needs more shared memory than the oldest GPU's smaller kin have") {
+  for (const ConvShape& shape :
+       {square(1, 64, 256, 56, 1), square(128, 2048, 512, 7, 1), square(8, 96, 96, 28, 3, 2)}) {
+    double last = 0;
+    for (const GpuConvChoice& choice : gpu_conv_choices(problem(shape), h200())) {
+      CHECK(choice.candidate.microseconds >= last);
+      last = choice.candidate.microseconds;
+      if (choice.kernel.algorithm == Algorithm::mma) CHECK(mma_shared_bytes(choice.kernel) <= 99 << 10);
+    }
+  }
+}
+
+TEST_CASE("a patch's units cover the window of every tap once") {
+  GpuConvKernel k;
+  k.shape = square(1, 128, 128, 14, 3, 8);
+  k.window = 16, k.patch_channels = 64, k.tile_n = 64, k.tile_h = 8, k.tile_w = 14;
+  const Patch patch = make_patch(k);
+  CHECK(patch.steps() == 9);
+  CHECK(patch.rows == 10);
+  CHECK(patch.columns == 16);
+  CHECK(patch.pixel_bytes / 16 % 2 == 1);
+  k.window = 8;
+  CHECK(make_patch(k).steps() == 5);  // the last has a unit to spare
+}
+
+TEST_CASE("an algorithm can be asked for, but only where it is possible") {
+  GpuConvProblem p = problem(square(1, 64, 64, 14, 3));
+  p.wanted = Algorithm::simt;
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200()))
+    CHECK(choice.kernel.algorithm == Algorithm::simt);
+  p.wanted = Algorithm::depthwise;
+  CHECK(gpu_conv_choices(p, h200()).empty());
+}
+
+TEST_CASE("targets of GPUs are known by name") {
+  CHECK(resolve_target("sm_90a")->gpu->specific);
+  CHECK(resolve_target("sm_80")->gpu->arch == 80);
+  CHECK_FALSE(resolve_target("x86-64-v3")->gpu);
+  auto old = resolve_target("sm_70");
+  REQUIRE_FALSE(old);
+  CHECK(old.error().render(SourceMap()).find("the GPUs are sm_80, sm_86") != std::string::npos);
+}

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# One check of PTX: run.sh CARDINAL FILECHECK FILE.nn. The file's comments hold FileCheck's directives, and
+# `# target: sm_80` what to compile for.
+set -euo pipefail
+target=$(sed -n 's/^# target: //p' "$3" | head -n 1)
+"$1" compile "$3" --target "$target" --emit ptx -o - | "$2" "$3"
