@@ -108,7 +108,7 @@ Result<std::vector<Tensor>> emulate(const Graph& source, const WeightStore& weig
   const ModelDescription description(*graph, *plans, image);
   const cardinal_model& model = description.model();
   Device device{{}, {}, DeviceBuffer(model.weights_bytes), DeviceBuffer(model.workspace_bytes)};
-  std::memcpy(device.weights.data(), image.weights.data(), model.weights_bytes);
+  if (model.weights_bytes) std::memcpy(device.weights.data(), image.weights.data(), model.weights_bytes);
   for (const Tensor& tensor : inputs) {
     const Input& input = *source[source.inputs()[device.inputs.size()]].as<Input>();
     DeviceBuffer& buffer = device.inputs.emplace_back(model.inputs[device.inputs.size()].bytes);
