@@ -1,5 +1,8 @@
 #include "passes/packing.h"
 
+#include <cardinal/packaging.h>
+#include <cardinal/weight_forms.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -13,7 +16,7 @@
 #include "passes/planner.h"
 #include "passes/strassen.h"
 #include "passes/tiling.h"
-#include "passes/winograd.h"
+#include "passes/weight_former.h"
 
 namespace cardinal {
 
@@ -91,6 +94,8 @@ void to_floats(std::span<const double> values, std::span<float> out) {
   std::transform(values.begin(), values.end(), out.begin(), [](double x) { return static_cast<float>(x); });
 }
 
+void copy(std::span<const float> values, std::span<float> out) { std::ranges::copy(values, out.begin()); }
+
 void pack_channels(const PackedWeight& weight, const Tensor& constant, std::span<float> out) {
   if (constant.data.size() == 1)
     return std::fill(out.begin(), out.end(), static_cast<float>(constant.data[0]));
@@ -99,74 +104,63 @@ void pack_channels(const PackedWeight& weight, const Tensor& constant, std::span
   to_floats(values.first(std::min(values.size(), out.size())), out);
 }
 
-void pack_products(const std::vector<Tensor>& products, std::span<float> out) {
-  const int64_t oc = products[0].type.shape[0], ic = products[0].type.shape[1];
-  const auto block_floats = static_cast<size_t>(strassen_block_floats(2 * ic));
-  for (int64_t block = 0; block < oc / kChannelBlock; ++block) {
-    float* to = out.subspan(static_cast<size_t>(block) * block_floats, block_floats).data();
-    for (const Tensor& product : products)
-      for (int64_t k = 0; k < ic; ++k)
-        for (int64_t c = block * kChannelBlock; c < (block + 1) * kChannelBlock; ++c)
-          *to++ = static_cast<float>(product.data[static_cast<size_t>(c * ic + k)]);
-  }
-}
-
-// What strassen.h makes of one constant after another, whose weights are asked for product by product.
-class StrassenCache {
- public:
-  const StrassenWeights& get(const PackedWeight& weight, const Tensor& constant) {
-    if (constant_ != weight.constant) {
-      constant_ = weight.constant;
-      whole_ = strassen_weights(constant);
-      product_ = -1;
-    }
-    if (weight.product < 0) return whole_;
-    if (product_ != weight.product)
-      part_ = strassen_weights(whole_.products[static_cast<size_t>(weight.product)]);
-    product_ = weight.product;
-    return part_;
-  }
-
- private:
-  std::optional<NodeId> constant_;
-  int product_ = -1;
-  StrassenWeights whole_, part_;
-};
-
-void pack_strassen(Packing packing, const StrassenWeights& weights, std::span<float> out) {
-  if (packing == Packing::strassen_ratios) return to_floats(weights.ratios, out);
-  if (packing == Packing::strassen_scales) return to_floats(weights.scales, out);
-  pack_products(weights.products, out);
-}
-
-void pack(const Step& step, const PackedWeight& weight, const Tensor& constant, StrassenCache& strassen,
+void pack(const Step& step, const PackedWeight& weight, const Tensor& constant, WeightFormer& former,
           std::span<float> out) {
   switch (weight.packing) {
     case Packing::channel_vector:
       return pack_channels(weight, constant, out);
     case Packing::taps:
       return to_floats(constant.data, out);
-    case Packing::strassen_products:
     case Packing::strassen_ratios:
+      return copy(former.factors(weight, constant).ratios, out);
     case Packing::strassen_scales:
-      return pack_strassen(weight.packing, strassen.get(weight, constant), out);
+      return copy(former.factors(weight, constant).scales, out);
     case Packing::gpu_conv:
       return pack_gpu_conv(std::get<GpuConvKernel>(step.kernel), constant, out);
-    default:
-      break;
-  }
-  const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
-  switch (weight.packing) {
     case Packing::conv_lanes:
-      return pack_lanes(kernel, constant, out);
-    case Packing::winograd_f2:
-      return pack_panels(kernel, winograd_kernel(constant, 2), out);
-    case Packing::winograd_f4:
-      return pack_panels(kernel, winograd_kernel(constant, 4), out);
+      return pack_lanes(std::get<ConvKernel>(step.kernel), constant, out);
     default:
-      return pack_panels(kernel, constant, out);
+      return pack_panels(std::get<ConvKernel>(step.kernel), constant, out);
   }
 }
+
+// Collects what a compact weight file holds, if there is to be one.
+class Compacting {
+ public:
+  explicit Compacting(CompactWeights* to) : to_(to) {}
+
+  void add(const PackedWeight& weight, std::span<const float> packed) {
+    if (!to_) return;
+    cardinal_weight_form form{};
+    form.kind = CARDINAL_FORM_COPY;
+    form.source = store(packed);
+    form.packed = static_cast<uint64_t>(weight.offset);
+    form.rows = packed.size();
+    form.columns = 1;
+    to_->forms.push_back(form);
+  }
+
+  void add(const PackedWeight& weight, const FormedWeight& formed) {
+    if (!to_) return;
+    if (kernel_ != weight.constant) place_ = store(formed.kernel);
+    kernel_ = weight.constant;
+    cardinal_weight_form form = formed.form;
+    form.source = place_;
+    form.factors = store(formed.factors);
+    form.packed = static_cast<uint64_t>(weight.offset);
+    to_->forms.push_back(form);
+  }
+
+ private:
+  uint64_t store(std::span<const float> floats) {
+    to_->stored.insert(to_->stored.end(), floats.begin(), floats.end());
+    return to_->stored.size() - floats.size();
+  }
+
+  CompactWeights* to_;
+  std::optional<NodeId> kernel_;  // the last one stored
+  uint64_t place_ = 0;
+};
 
 // What the packed bytes depend on. Weights of one constant differ with the input blocks that each output
 // block reduces over.
@@ -215,11 +209,13 @@ int64_t weights_read(const Plan& plan) {
   return floats;
 }
 
-std::vector<float> pack_weights(const Graph& graph, std::span<const Plan> plans, const WeightStore& store) {
+std::vector<float> pack_weights(const Graph& graph, std::span<const Plan> plans, const WeightStore& store,
+                                CompactWeights* compact) {
   std::vector<float> packed(static_cast<size_t>(plans.front().weights_floats));
   std::optional<NodeId> evaluated;
   Tensor constant;
-  StrassenCache strassen;
+  WeightFormer former;
+  Compacting compacting(compact);
   int64_t done = 0;  // offsets grow with the steps, except where a section is shared
   for (const Plan& plan : plans)
     for (const Step& step : plan.steps)
@@ -228,9 +224,16 @@ std::vector<float> pack_weights(const Graph& graph, std::span<const Plan> plans,
         done = weight.offset + weight.floats;
         if (evaluated != weight.constant) constant = evaluate_constant(graph, weight.constant, store);
         evaluated = weight.constant;
-        pack(step, weight, constant, strassen,
-             std::span(packed).subspan(static_cast<size_t>(weight.offset),
-                                       static_cast<size_t>(weight.floats)));
+        const std::span<float> out =
+            std::span(packed).subspan(static_cast<size_t>(weight.offset), static_cast<size_t>(weight.floats));
+        if (is_formed(weight.packing)) {
+          const FormedWeight formed = former.form(weight, constant);
+          form_weights(formed.form, formed.kernel.data(), formed.factors.data(), out.data());
+          compacting.add(weight, formed);
+        } else {
+          pack(step, weight, constant, former, out);
+          compacting.add(weight, out);
+        }
       }
   return packed;
 }

@@ -41,9 +41,11 @@ Result<Plan> make_plan(const Graph&, const Target&, const PlanOptions& options =
 Result<std::vector<Plan>> make_plans(const Graph&, std::span<const Target>, const PlanOptions& options = {});
 
 // The packed weights of plans that were made together: plan.weights_floats floats, evaluated from the graph's
-// constants.
+// constants. If asked, also what a compact weight file holds instead.
 class WeightStore;
-std::vector<float> pack_weights(const Graph&, std::span<const Plan>, const WeightStore&);
+struct CompactWeights;
+std::vector<float> pack_weights(const Graph&, std::span<const Plan>, const WeightStore&,
+                                CompactWeights* compact = nullptr);
 // How many of them a plan uses.
 int64_t weights_read(const Plan&);
 

@@ -1,7 +1,10 @@
 #include "passes/strassen.h"
 
+#include <cardinal/weight_forms.h>
+
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "passes/tiling.h"
 
@@ -9,13 +12,22 @@ namespace cardinal {
 
 namespace {
 
-// A matrix of weights, [output channel][input channel].
+// A matrix of weights in blocks.
 struct Weights {
   size_t oc, ic;
   std::vector<double> values;
-  double& at(size_t o, size_t i) { return values[o * ic + i]; }
-  double at(size_t o, size_t i) const { return values[o * ic + i]; }
+  double& at(size_t o, size_t i) { return values[place(o, i)]; }
+  double at(size_t o, size_t i) const { return values[place(o, i)]; }
+
+ private:
+  size_t place(size_t o, size_t i) const { return (o / kLanes * ic + i) * kLanes + o % kLanes; }
+  static constexpr size_t kLanes = kChannelBlock;
 };
+
+static_assert(kStrassenProducts.size() == kStrassenProductCount);
+static_assert(std::ranges::equal(kStrassenProducts, kStrassenKernelSums, [](const auto& a, const auto& b) {
+  return std::ranges::equal(a.kernel, b);
+}));
 
 // The power of two that brings `from` nearest to `to`. Far apart, the smaller does not matter.
 double power_between(double from, double to) {
@@ -98,27 +110,13 @@ int64_t strassen_weight_bytes(const ConvShape& s, int levels) {
   return static_cast<int64_t>(kStrassenProducts.size()) * strassen_weight_bytes(product, 1);
 }
 
-StrassenWeights strassen_weights(const Tensor& kernel) {
-  const Shape& shape = kernel.type.shape;
-  Weights w{static_cast<size_t>(shape[0]), static_cast<size_t>(shape[1]), kernel.data};
-  const size_t oc = w.oc / 2, ic = w.ic / 2;
-  StrassenWeights result;
-  result.scales = equalise_outputs(w);
-  result.ratios = equalise_inputs(w);
-  for (double& scale : result.scales) scale = 1 / scale;
-  for (double& ratio : result.ratios) ratio = 1 / ratio;
-  for (const StrassenProduct& product : kStrassenProducts) {
-    Tensor& sum = result.products.emplace_back(TensorType{DType::f32, {shape[0] / 2, shape[1] / 2}});
-    // A factor that is a quarter of x itself is read where it is, not multiplied by the ratios.
-    const bool as_it_is = product.x[1] + product.x[3] == 1 && product.x[0] == 0 && product.x[2] == 0;
-    for (size_t o = 0; o < oc; ++o)
-      for (size_t i = 0; i < ic; ++i) {
-        const double value = product.kernel[0] * w.at(o, i) + product.kernel[1] * w.at(o + oc, i) +
-                             product.kernel[2] * w.at(o, i + ic) + product.kernel[3] * w.at(o + oc, i + ic);
-        sum.data[o * ic + i] = as_it_is ? value * result.ratios[i] : value;
-      }
-  }
-  return result;
+StrassenFactors strassen_factors(std::span<const double> kernel, int64_t oc, int64_t ic) {
+  Weights w{static_cast<size_t>(oc), static_cast<size_t>(ic), {kernel.begin(), kernel.end()}};
+  const auto inverse = [](double factor) { return static_cast<float>(1 / factor); };
+  StrassenFactors factors;
+  std::ranges::transform(equalise_outputs(w), std::back_inserter(factors.scales), inverse);
+  std::ranges::transform(equalise_inputs(w), std::back_inserter(factors.ratios), inverse);
+  return factors;
 }
 
 }  // namespace cardinal

@@ -12,8 +12,8 @@
 //   U = A11 B11 + S2 T2                       y = [A11 B11 + A12 B21        U + S1 T1 + S4 B22]
 //                                                 [U + S3 T3 + A22 T4       U + S3 T3 + S1 T1 ]
 //
-// The sums of weights are formed when weights are packed, in double. A second level treats each of the seven
-// products in the same way.
+// The sums of weights are formed when weights are packed or loaded, in double. A second level treats each of
+// the seven products in the same way.
 //
 // Equalisation. Rounding errors of a quarter's sums and products reach the results of others, in proportion
 // to the largest of the values that are added up. So these are brought to one size first: input channel
@@ -27,6 +27,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <vector>
 
 #include "passes/plan.h"
@@ -60,12 +61,13 @@ ConvShape strassen_product_shape(const ConvShape&, int levels);
 // From the packed weights of one block of output channels to those of the next; see weight_block_floats.
 int64_t strassen_block_floats(int64_t ic);
 
-// What one level makes of a kernel [OC, IC, 1, 1] (or [OC, IC]).
-struct StrassenWeights {
-  std::vector<double> ratios;    // by k: what input channel k + ic / 2 is multiplied by
-  std::vector<double> scales;    // by c: what output channel c + oc / 2 is multiplied by in the end
-  std::vector<Tensor> products;  // the kernels [OC / 2, IC / 2] of the products
+// What one level multiplies channels by, powers of two. The kernels of its products follow from them
+// (cardinal/weight_forms.h).
+struct StrassenFactors {
+  std::vector<float> ratios;  // by k: input channel k + ic / 2
+  std::vector<float> scales;  // by c: output channel c + oc / 2, in the end
 };
-StrassenWeights strassen_weights(const Tensor& kernel);
+// Of a kernel in blocks, [block of 16 output channels][ic][16].
+StrassenFactors strassen_factors(std::span<const double> kernel, int64_t oc, int64_t ic);
 
 }  // namespace cardinal

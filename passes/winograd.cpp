@@ -1,5 +1,7 @@
 #include "passes/winograd.h"
 
+#include <cardinal/weight_forms.h>
+
 #include <cassert>
 
 #include "passes/tiling.h"
@@ -14,9 +16,15 @@ Matrix identity(size_t size) {
   return matrix;
 }
 
+Matrix kernel_matrix(int outputs) {
+  Matrix matrix;
+  for (const double (&row)[3] : winograd_kernel_matrix(outputs)) matrix.emplace_back(row, row + 3);
+  return matrix;
+}
+
 // Interpolation points 0, 1, -1 and infinity.
 WinogradTransform transform2() {
-  return {.kernel = {{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
+  return {.kernel = kernel_matrix(2),
           .input_parts = identity(4),
           .input = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}},
           .output_parts = identity(4),
@@ -25,12 +33,7 @@ WinogradTransform transform2() {
 
 // Interpolation points 0, 1, -1, 2, -2 and infinity. The parts are what p and -p share.
 WinogradTransform transform4() {
-  return {.kernel = {{1. / 4, 0, 0},
-                     {-1. / 6, -1. / 6, -1. / 6},
-                     {-1. / 6, 1. / 6, -1. / 6},
-                     {1. / 24, 1. / 12, 1. / 6},
-                     {1. / 24, -1. / 12, 1. / 6},
-                     {0, 0, 1}},
+  return {.kernel = kernel_matrix(4),
           .input_parts = {{4, 0, -5, 0, 1, 0},
                           {0, 0, -4, 0, 1, 0},
                           {0, -4, 0, 1, 0, 0},
@@ -109,29 +112,6 @@ ConvShape winograd_product_shape(const ConvShape& s, int outputs) {
   product.iw = product.ow = x.w();
   product.groups = winograd_elements(outputs) * s.groups;
   return product;
-}
-
-Tensor winograd_kernel(const Tensor& kernel, int outputs) {
-  const Matrix& g = winograd_transform(outputs).kernel;
-  const Shape& shape = kernel.type.shape;
-  const size_t side = g.size();
-  const int64_t oc_lanes = whole_blocks(shape[0]), ic_lanes = whole_blocks(shape[1]);
-  Tensor result({DType::f32, {winograd_elements(outputs) * oc_lanes, ic_lanes, 1, 1}});
-  for (int64_t oc = 0; oc < shape[0]; ++oc)
-    for (int64_t ic = 0; ic < shape[1]; ++ic) {
-      const double* taps = kernel.data.data() + (oc * shape[1] + ic) * 9;
-      for (size_t i = 0; i < side; ++i) {
-        double row[3];  // of G g
-        for (size_t kx = 0; kx < 3; ++kx)
-          row[kx] = g[i][0] * taps[kx] + g[i][1] * taps[3 + kx] + g[i][2] * taps[6 + kx];
-        for (size_t j = 0; j < side; ++j) {
-          const int64_t channel = static_cast<int64_t>(i * side + j) * oc_lanes + oc;
-          result.data[static_cast<size_t>(channel * ic_lanes + ic)] =
-              g[j][0] * row[0] + g[j][1] * row[1] + g[j][2] * row[2];
-        }
-      }
-    }
-  return result;
 }
 
 }  // namespace cardinal

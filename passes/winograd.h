@@ -44,8 +44,4 @@ std::vector<Band> winograd_bands(const ConvShape&, int outputs, int64_t bytes);
 // The matrix products: a 1x1 convolution with a group for each element and group.
 ConvShape winograd_product_shape(const ConvShape&, int outputs);
 
-// G g G^T of a kernel tensor [OC, IC / groups, 3, 3], as the kernel of the matrix products:
-// [elements * OC, IC / groups, 1, 1], channels being whole blocks (as many zeros as that takes).
-Tensor winograd_kernel(const Tensor& kernel, int outputs);
-
 }  // namespace cardinal

@@ -97,6 +97,8 @@ Status check_outputs(const CompileArgs& args, std::span<const std::string> read,
 // The file beside the code that `--weights-file` asks for; empty without it.
 Result<std::filesystem::path> choose_weights_path(const CompileArgs& args, std::span<const std::string> read,
                                                   const std::vector<Artefact>& artefacts) {
+  if (!args.weights_file && args.compact_weights)
+    return Diagnostics("--compact-weights goes with --weights-file");
   if (!args.weights_file) return std::filesystem::path();
   const Artefact& first = artefacts.front();
   if (first.kind->code != CodeKind::object || first.path == "-")
@@ -114,8 +116,8 @@ std::string size_text(double bytes) {
 // One compilation whose outputs are settled.
 class Compilation {
  public:
-  Compilation(SourceMap& sources, Build build, NetworkImage image)
-      : sources_(sources), build_(std::move(build)), image_(std::move(image)) {}
+  Compilation(SourceMap& sources, Build build, NetworkImage image, std::optional<CompactWeights> compact)
+      : sources_(sources), build_(std::move(build)), image_(std::move(image)), compact_(std::move(compact)) {}
 
   Status write(const Artefact& artefact) {
     Result<std::string_view> text = this->text(*artefact.kind);
@@ -132,7 +134,8 @@ class Compilation {
   Status write_weights(const std::string& path) const {
     Expected<void> written =
         write_weights_file(path, std::as_bytes(std::span(image_.weights)),
-                           ModelDescription(build_.graph, build_.plans, image_).model().model_hash);
+                           ModelDescription(build_.graph, build_.plans, image_).model().model_hash,
+                           compact_ ? &*compact_ : nullptr);
     return written ? ok() : Diagnostics(written.error().message());
   }
 
@@ -146,6 +149,10 @@ class Compilation {
       double weights = static_cast<double>(image_.weights.size()) * sizeof(float);
       double code = static_cast<double>(object_->size()) - (image_.weights_file.empty() ? weights : 0.0);
       line += fmt::format(", {} of code, {} of weights", size_text(code), size_text(weights));
+      if (compact_)
+        line += fmt::format(" formed from {} in {}",
+                            size_text(static_cast<double>(compact_->stored.size()) * sizeof(float)),
+                            image_.weights_file);
     }
     return line;
   }
@@ -173,6 +180,7 @@ class Compilation {
   SourceMap& sources_;
   Build build_;
   NetworkImage image_;
+  std::optional<CompactWeights> compact_;
   std::optional<std::string> object_;  // made once however many artefacts need it
   std::string text_;
 };
@@ -251,13 +259,15 @@ int compile(const CompileArgs& args) {
   if (!build) return fail(build.error(), sources);
   NetworkImage image{
       .symbol = source->name, .weights_file = weights_path->filename().string(), .weights = {}};
+  std::optional<CompactWeights> compact;
+  if (args.compact_weights) compact.emplace();
   if (weights) {
     Progress progress("packing the weights");
-    image.weights = pack_weights(build->graph, build->plans, *weights);
+    image.weights = pack_weights(build->graph, build->plans, *weights, compact ? &*compact : nullptr);
   }
 
   image.ptxas = find_ptxas(args.ptxas);
-  Compilation compilation(sources, *std::move(build), std::move(image));
+  Compilation compilation(sources, *std::move(build), std::move(image), std::move(compact));
   if (Status written = write_all(compilation, *artefacts, weights_path->string()); !written)
     return fail(written.error(), sources);
   if (Status dumped = dumps.write(); !dumped) {

@@ -135,6 +135,8 @@ void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
       ->check(CLI::ExistingFile);
   sub->add_flag("--weights-file", args.weights_file,
                 "keep the weights in a file of their own beside the output");
+  sub->add_flag("--compact-weights", args.compact_weights,
+                "in that file keep the network's own weights, and transform them when it is loaded");
 }
 
 void add_source_verbs(CLI::App& app, SourceArgs& check_args, FormatArgs& format_args, IrArgs& ir_args,

@@ -36,9 +36,10 @@ struct CompileArgs {
   std::vector<std::string> emit;  // names from emit_names(); "": a shared object and its header
   std::string print_after;        // a pass, "source", "plan", "all" or ""
   std::string dump_dir;
-  bool weights_file = false;  // keep the weights beside the shared object
-  int64_t batch = 0;          // images at once; 0: as the network says
-  std::string ptxas;          // NVIDIA's assembler; "": the one on the path
+  bool weights_file = false;     // keep the weights beside the shared object
+  bool compact_weights = false;  // in that file, what they are formed from
+  int64_t batch = 0;             // images at once; 0: as the network says
+  std::string ptxas;             // NVIDIA's assembler; "": the one on the path
 };
 int compile(const CompileArgs& args);
 std::vector<std::string> emit_names();

@@ -1,6 +1,7 @@
 #include "runtime/src/file_format.h"
 
 #include <cardinal/hash.h>
+#include <cardinal/weight_forms.h>
 #include <elf.h>
 
 #include <algorithm>
@@ -87,11 +88,12 @@ Expected<void> check_machine(const MappedFile& file, const std::string& path) {
                kThisTarget);
 }
 
-Expected<MappedFile> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash) {
+namespace {
+
+// The file's header, if the file is whole and meant for the model.
+Expected<cardinal_weights_header> check_weights(const MappedFile& file, const cardinal_model& model,
+                                                const std::string& path, bool verify_hash) {
   const std::string network = "network '" + std::string(model.name) + "'";
-  Expected<MappedFile> opened = MappedFile::open(path, "the weight file of " + network);
-  if (!opened) return opened;
-  MappedFile file = std::move(*opened);
   cardinal_weights_header header;
   const bool fits = file.size() >= CARDINAL_WEIGHTS_OFFSET;
   if (fits) std::memcpy(&header, file.data(), sizeof header);
@@ -112,16 +114,72 @@ Expected<MappedFile> open_weights(const cardinal_model& model, const std::string
   if (header.weights_bytes != model.weights_bytes || header.weights_hash != model.weights_hash) {
     return corrupted(path, "its header does not match " + network);
   }
-  if (file.size() - CARDINAL_WEIGHTS_OFFSET != header.weights_bytes) {
+  const uint64_t bytes = file.size() - CARDINAL_WEIGHTS_OFFSET;
+  if (header.form_count > bytes / sizeof(cardinal_weight_form) ||
+      bytes - header.form_count * sizeof(cardinal_weight_form) != header.stored_bytes) {
+    const std::string forms =
+        header.form_count == 0 ? "" : " and " + std::to_string(header.form_count) + " forms";
     return corrupted(path, "has " + std::to_string(file.size()) + " bytes, expected " +
-                               std::to_string(CARDINAL_WEIGHTS_OFFSET + header.weights_bytes));
+                               std::to_string(CARDINAL_WEIGHTS_OFFSET + header.stored_bytes) + forms);
+  }
+  const bool compact = header.form_count > 0;
+  if (header.stored_bytes % (compact ? sizeof(float) : 1) ||
+      (!compact && header.stored_bytes != header.weights_bytes)) {
+    return corrupted(path, "its header is garbled");
   }
   file.will_need();
-  if (verify_hash &&
-      hash_bytes(file.data() + CARDINAL_WEIGHTS_OFFSET, header.weights_bytes) != header.weights_hash) {
+  const unsigned char* stored = file.data() + CARDINAL_WEIGHTS_OFFSET;
+  const size_t form_bytes = header.form_count * sizeof(cardinal_weight_form);
+  if (verify_hash && hash_bytes(stored + header.stored_bytes, form_bytes,
+                                hash_bytes(stored, header.stored_bytes)) != header.stored_hash) {
     return corrupted(path, "its contents do not match their hash");
   }
-  return file;
+  return header;
+}
+
+// The packed weights that a compact file's forms make.
+Expected<Arena> form_all(const MappedFile& file, const cardinal_weights_header& header,
+                         const std::string& path, bool verify_hash) {
+  auto packed = Arena::allocate(header.weights_bytes, "the weights");
+  if (!packed) return packed;
+  const unsigned char* at = file.data() + CARDINAL_WEIGHTS_OFFSET;
+  const auto* stored = reinterpret_cast<const float*>(at);
+  for (uint64_t i = 0; i < header.form_count; ++i) {
+    cardinal_weight_form form;
+    std::memcpy(&form, at + header.stored_bytes + i * sizeof form, sizeof form);
+    const std::string malformed = cardinal::find_malformed(form, header.stored_bytes / sizeof(float),
+                                                           header.weights_bytes / sizeof(float));
+    if (!malformed.empty()) return corrupted(path, "form " + std::to_string(i) + ": " + malformed);
+    form_weights(form, stored + form.source, stored + form.factors,
+                 static_cast<float*>(packed->data()) + form.packed);
+  }
+  if (verify_hash && hash_bytes(packed->data(), header.weights_bytes) != header.weights_hash) {
+    return Error(path +
+                 ": forming its weights gave others than the compiler's; build the runtime with "
+                 "-ffp-contract=off, as its CMakeLists.txt does, or compile the network without "
+                 "--compact-weights");
+  }
+  return packed;
+}
+
+}  // namespace
+
+Expected<LoadedWeights> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash) {
+  auto file = MappedFile::open(path, "the weight file of network '" + std::string(model.name) + "'");
+  if (!file) return file.error();
+  const auto header = check_weights(*file, model, path, verify_hash);
+  if (!header) return header.error();
+  LoadedWeights weights;
+  if (header->form_count > 0) {
+    auto formed = form_all(*file, *header, path, verify_hash);
+    if (!formed) return formed.error();
+    weights.formed = std::move(*formed);
+    weights.data = weights.formed.data();
+  } else {
+    weights.file = std::move(*file);
+    weights.data = weights.file.data() + CARDINAL_WEIGHTS_OFFSET;
+  }
+  return weights;
 }
 
 }  // namespace cardinal::runtime

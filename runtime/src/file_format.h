@@ -15,8 +15,14 @@ Expected<std::string> check_trailer(const MappedFile& file, const std::string& p
 // Whether the code of a shared object is for the machine that this program was compiled for.
 Expected<void> check_machine(const MappedFile& file, const std::string& path);
 
-// Opens the weight file of `model` and checks that it belongs to it. The weights start at
-// CARDINAL_WEIGHTS_OFFSET.
-Expected<MappedFile> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash);
+// The packed weights: mapped, or formed in memory of this process from a compact file.
+struct LoadedWeights {
+  MappedFile file;
+  Arena formed;
+  const void* data = nullptr;
+};
+
+// Opens the weight file of `model` and checks that it belongs to it.
+Expected<LoadedWeights> open_weights(const cardinal_model& model, const std::string& path, bool verify_hash);
 
 }  // namespace cardinal::runtime

@@ -73,7 +73,7 @@ std::string beside(const std::string& path, const std::string& name) {
 struct Model::State {
   std::string path;  // of the shared object; empty when linked into the program
   runtime::SharedObject object;
-  runtime::MappedFile weights_file;
+  runtime::LoadedWeights loaded;
   runtime::Arena weights_copy;
   const cardinal_model* raw = nullptr;  // at first the file's first variant, then the one to be run
   std::vector<const cardinal_model*> variants;
@@ -94,16 +94,17 @@ Expected<void> Model::State::find_weights(const LoadOptions& options) {
         *raw, options.weights_path.empty() ? runtime::beside(path, raw->weights_file) : options.weights_path,
         options.verify_hash);
     if (!file) return file.error();
-    weights_file = std::move(*file);
-    weights = weights_file.data() + CARDINAL_WEIGHTS_OFFSET;
+    loaded = std::move(*file);
+    weights = loaded.data;
   }
-  if (options.weights_in_huge_pages && raw->weights_bytes) {
+  const bool formed = loaded.formed.size() > 0;  // in huge pages already
+  if (options.weights_in_huge_pages && raw->weights_bytes && !formed) {
     auto copy = runtime::Arena::allocate(raw->weights_bytes, "a copy of the weights");
     if (!copy) return copy.error();
     weights_copy = std::move(*copy);
     std::memcpy(weights_copy.data(), weights, raw->weights_bytes);
     weights = weights_copy.data();
-    weights_file = {};
+    loaded = {};
   }
   return {};
 }

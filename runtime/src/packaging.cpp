@@ -103,18 +103,25 @@ Expected<void> append_trailer(const std::string& path, std::string_view symbol) 
   return cannot_write(path, error_number);
 }
 
-Expected<void> write_weights_file(const std::string& path, std::span<const std::byte> weights,
-                                  uint64_t model_hash) {
+Expected<void> write_weights_file(const std::string& path, std::span<const std::byte> packed,
+                                  uint64_t model_hash, const CompactWeights* compact) {
+  const auto bytes = [](auto span) {
+    return std::string_view(reinterpret_cast<const char*>(span.data()), span.size_bytes());
+  };
+  const std::string_view stored = compact ? bytes(std::span(compact->stored)) : bytes(packed);
+  const std::string_view forms = compact ? bytes(std::span(compact->forms)) : std::string_view();
   cardinal_weights_header header = {};
   std::memcpy(header.magic, CARDINAL_WEIGHTS_MAGIC, sizeof header.magic);
   header.abi_version = CARDINAL_ABI_VERSION;
   header.header_bytes = CARDINAL_WEIGHTS_OFFSET;
-  header.weights_bytes = weights.size();
-  header.weights_hash = hash_bytes(weights.data(), weights.size());
+  header.weights_bytes = packed.size_bytes();
+  header.weights_hash = hash_bytes(packed.data(), packed.size_bytes());
   header.model_hash = model_hash;
+  header.stored_bytes = stored.size();
+  header.stored_hash = hash_bytes(forms.data(), forms.size(), hash_bytes(stored.data(), stored.size()));
+  header.form_count = compact ? compact->forms.size() : 0;
   const std::string padding(CARDINAL_WEIGHTS_OFFSET - sizeof header, '\0');
-  const std::string_view pieces[] = {
-      bytes_of(header), padding, {reinterpret_cast<const char*>(weights.data()), weights.size()}};
+  const std::string_view pieces[] = {bytes_of(header), padding, stored, forms};
   return write_file(path, pieces);
 }
 

@@ -11,6 +11,7 @@
 
 #include "ir/window.h"
 #include "passes/tiling.h"
+#include "tests/support/fast_kernels.h"
 #include "tests/support/matrix.h"
 
 namespace cardinal::testing {

@@ -1,3 +1,6 @@
+#include <cardinal/packaging.h>
+#include <cardinal/weight_forms.h>
+
 #include <catch2/catch.hpp>
 #include <chrono>
 
@@ -117,6 +120,43 @@ TEST_CASE("a bias is padded with zeros, and a constant packed twice is there onc
   const PackedWeight& section = step_called(plan, "first").weights[1];
   for (int64_t c = 0; c < 32; ++c)
     CHECK(packed[static_cast<size_t>(section.offset + c)] == (c < 20 ? expected[static_cast<size_t>(c)] : 0));
+}
+
+TEST_CASE("a compact weight file forms the packed weights, to the last bit") {
+  NetworkBuilder net("fast");
+  Conv grouped{128, {3, 3}};
+  grouped.groups = 2;
+  NodeId x = net.conv(net.input({1, 5, 14, 14}), Conv{40, {3, 3}}, "first");
+  x = net.conv(x, Conv{128, {3, 3}}, "f2");
+  x = net.conv(x, grouped, "f4");
+  x = net.conv(x, Conv{192, {1, 1}}, "one");
+  net.output(net.conv(x, Conv{128, {1, 1}}, "two"));
+  const auto with = [](ConvAlgorithm algorithm) {
+    StepOverride wanted;
+    wanted.algorithm = algorithm;
+    return wanted;
+  };
+  const Plan plan = plan_of(net.graph, avx2_target(),
+                            {{{"f2", with(ConvAlgorithm::winograd_f2)},
+                              {"f4", with(ConvAlgorithm::winograd_f4)},
+                              {"one", with(ConvAlgorithm::strassen_1)},
+                              {"two", with(ConvAlgorithm::strassen_2)}}});
+  const std::unique_ptr<WeightStore> store = random_weights(net.graph, 1);
+  CompactWeights compact;
+  const std::vector<float> packed = pack_weights(net.graph, std::span(&plan, 1), *store, &compact);
+  CHECK(packed == pack_weights(net.graph, std::span(&plan, 1), *store));
+  CHECK(compact.stored.size() < packed.size() / 2);
+  std::vector<float> formed(packed.size());
+  int kinds[3] = {};
+  for (const cardinal_weight_form& form : compact.forms) {
+    REQUIRE(find_malformed(form, compact.stored.size(), formed.size()) == "");
+    form_weights(form, compact.stored.data() + form.source, compact.stored.data() + form.factors,
+                 formed.data() + form.packed);
+    ++kinds[form.kind];
+  }
+  CHECK(formed == packed);
+  CHECK(kinds[CARDINAL_FORM_WINOGRAD] == 2);
+  CHECK(kinds[CARDINAL_FORM_STRASSEN] == 1 + 7);
 }
 
 TEST_CASE("ResNet-50's weights fill the packed weights in execution order") {

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "passes/winograd.h"
+#include "tests/support/fast_kernels.h"
 
 using namespace cardinal;
 
@@ -67,7 +68,7 @@ void measure(std::mt19937& random, int64_t channels, int outputs, Errors& errors
     Tensor kernel({DType::f32, {1, 1, 3, 3}});
     for (float& value : x) largest_x = std::max<double>(largest_x, std::abs(value = normal(random)));
     for (double& value : kernel.data) weights += std::abs(value = normal(random));
-    const Tensor u = winograd_kernel(kernel, outputs);  // of 16 x 16 channels
+    const Tensor u = testing::winograd_kernel(kernel, outputs);  // of 16 x 16 channels
     const Floats v = transform(t.input_parts, t.input, x);
     for (size_t e = 0; e < v.size(); ++e)
       products[e] = std::fma(static_cast<float>(u.data[e * 16 * 16]), v[e], products[e]);

@@ -8,6 +8,7 @@
 #include "passes/rounding.h"
 #include "tests/plan/networks.h"
 #include "tests/plan/plan_executor.h"
+#include "tests/support/fast_kernels.h"
 #include "tests/support/random_graph.h"
 
 using namespace cardinal;
@@ -129,7 +130,7 @@ Pixels first_factor(const Pixels& x, const StrassenWeights& weights, size_t prod
   Pixels factor{ic, {}};
   for (size_t p = 0; p < half; ++p)
     for (size_t k = 0; k < ic; ++k) {
-      const auto ratio = static_cast<float>(weights.ratios[k]);
+      const float ratio = weights.factors.ratios[k];
       const float a11 = x.at(p, k), a12 = x.at(p, ic + k), a21 = x.at(half + p, k),
                   a22 = x.at(half + p, ic + k);
       const float s1 = std::fma(a22, ratio, a21), s2 = s1 - a11;
@@ -160,7 +161,7 @@ Pixels multiply(const Pixels& x, const Tensor& kernel, int levels) {
     for (size_t c = 0; c < oc / 2; ++c) {
       float m[7];
       for (size_t i = 0; i < 7; ++i) m[i] = products[i].at(p, c);
-      const float u = m[0] + m[2], scale = static_cast<float>(weights.scales[c]);
+      const float u = m[0] + m[2], scale = weights.factors.scales[c];
       y.values[p * oc + c] = m[0] + m[1];
       y.values[p * oc + oc / 2 + c] = (u + m[3] + m[4]) * scale;
       y.values[(half + p) * oc + c] = m[5] + u + m[6];

@@ -193,7 +193,7 @@ TEST_CASE("shared objects for other machines are refused by name, before the dyn
 
 TEST_CASE("a trailer that disagrees with the file or the runtime is refused") {
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = CARDINAL_ABI_VERSION + 1; }),
-             Contains("version 5") && Contains("has version 4") && Contains("update the runtime"));
+             Contains("version 6") && Contains("has version 5") && Contains("update the runtime"));
   CHECK_THAT(failure_with_trailer([](auto& t) { t.abi_version = 0; }),
              Contains("recompile the network with the"));
   CHECK_THAT(failure_with_trailer([](auto& t) { ++t.file_bytes; }), Contains("but was written with"));
@@ -264,6 +264,35 @@ TEST_CASE("wrong and damaged weight files are refused with a reason") {
   CHECK(count_unnoticed_damage(weights, path, 13) == 0);
   write_text(weights, good + good);
   CHECK_THAT(why(), Contains("expected 4196"));
+}
+
+TEST_CASE("a compact weight file is formed when it is loaded, and its damages are found") {
+  const ScratchDirectory directory;
+  const std::string path = package(directory, FAKE_NETWORK_FILE_WEIGHTS),
+                    weights = directory.file("fake.weights");
+  static constexpr auto values = fake_weights();
+  cardinal::CompactWeights compact{{values.rbegin(), values.rend()}, {}};
+  for (size_t i = 0; i < values.size(); ++i)  // one by one, from back to front
+    compact.forms.push_back({CARDINAL_FORM_COPY, 0, values.size() - 1 - i, 0, i, 1, 1});
+  const auto write = [&] {
+    cardinal::write_weights_file(weights, weight_bytes(), kFakeModelHash, &compact).value();
+  };
+  write();
+  check_runs(Model::load(path).value());
+  check_runs(Model::load(path, {.weights_in_huge_pages = true}).value());
+  CHECK(count_unnoticed_damage(weights, path, 13) == 0);
+
+  const auto why = [&](const LoadOptions& options = {}) {
+    write();
+    const auto model = Model::load(path, options);
+    REQUIRE_FALSE(model.ok());
+    REQUIRE_THAT(model.error().message(), Contains(weights));
+    return model.error().message();
+  };
+  compact.forms[7].source = values.size();
+  CHECK_THAT(why({.verify_hash = false}), Contains("form 7: it reads beyond the stored weights"));
+  compact.forms[7] = {CARDINAL_FORM_COPY, 0, 0, 0, 7, 1, 1};
+  CHECK_THAT(why(), Contains("forming its weights gave others than the compiler's"));
 }
 
 TEST_CASE("a malformed table is refused") {

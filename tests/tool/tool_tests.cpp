@@ -242,6 +242,7 @@ TEST_CASE("a compilation that is refused writes nothing") {
   refused("--weights random:1 --plan none.plan", "cannot read none.plan");
   refused("--weights random:1 --print-after nothing", "there is no pass nothing");
   refused("--emit ir --weights-file", "--weights-file goes with --emit so or obj");
+  refused("--compact-weights", "--compact-weights goes with --weights-file");
   check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h", "mine.h is not a directory",
                 known);
   check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h/dumps",
@@ -293,6 +294,18 @@ TEST_CASE("weights beside the shared object") {
   CHECK(shop.cardinal("run inside.so --input x.npy --output a.npy").code == 0);
   CHECK(shop.cardinal("run beside.so --input x.npy --output b.npy").code == 0);
   CHECK(shop.read("a.npy") == shop.read("b.npy"));
+
+  shop.write("fast.nn",
+             "network fast {\n  input x: f32[1, 64, 16, 16]\n"
+             "  return x |> a: conv(64, kernel=3) |> b: conv(64, kernel=1)\n}\n");
+  const std::string fast = "compile fast.nn --weights random:1 --emit so --weights-file -o ";
+  REQUIRE(shop.cardinal(fast + "large.so").code == 0);
+  REQUIRE(shop.cardinal(fast + "small.so --compact-weights").code == 0);
+  CHECK(shop.read("small.weights").size() < shop.read("large.weights").size() / 2);
+  shop.write_npy("wide.npy", {1, 64, 16, 16}, 0.25f);
+  CHECK(shop.cardinal("run large.so --input wide.npy --output large.npy").code == 0);
+  CHECK(shop.cardinal("run small.so --input wide.npy --output small.npy").code == 0);
+  CHECK(shop.read("large.npy") == shop.read("small.npy"));
 
   // Weights of another seed do not belong to this model.
   REQUIRE(shop.cardinal("compile tiny.nn --weights random:2 -o other.so --emit so --weights-file").code == 0);

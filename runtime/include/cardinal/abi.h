@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 4u
+#define CARDINAL_ABI_VERSION 5u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
@@ -178,16 +178,40 @@ struct cardinal_trailer {
   char symbol[216];       /* NUL-terminated name of the cardinal_model object */
 };
 
-/* A weight file: this header, zero padding up to 4096 bytes, then the packed weights. */
+/* A weight file: this header, zero padding up to 4096 bytes, then the weights. These are the packed ones,
+ * which are used where they are mapped, or in a compact file, whose form_count is not 0, floats that the
+ * packed ones are formed from (cardinal/weight_forms.h), and the forms. */
 #define CARDINAL_WEIGHTS_MAGIC "CARDINAL.WEIGHT"
 #define CARDINAL_WEIGHTS_OFFSET 4096u
 struct cardinal_weights_header {
   char magic[16];
   uint32_t abi_version;
-  uint32_t header_bytes; /* 4096 */
-  uint64_t weights_bytes;
+  uint32_t header_bytes;  /* 4096 */
+  uint64_t weights_bytes; /* of the packed weights */
   uint64_t weights_hash;
-  uint64_t model_hash; /* of the model it was packed for */
+  uint64_t model_hash;   /* of the model it was packed for */
+  uint64_t stored_bytes; /* of the floats in the file; weights_bytes unless it is compact */
+  uint64_t stored_hash;  /* cardinal_hash of all that follows the padding */
+  uint64_t form_count;
+};
+
+/* How a section of the packed weights is formed. Offsets and sizes are floats. */
+enum cardinal_weight_form_kind {
+  CARDINAL_FORM_COPY = 0,     /* `rows` floats as they are; columns is 1 */
+  CARDINAL_FORM_WINOGRAD = 1, /* of a 3x3 kernel: [element of the transformed tile][block][ic][16 oc] */
+  CARDINAL_FORM_STRASSEN = 2  /* of a 1x1 kernel: [block of oc / 2][product][ic / 2][16 oc] */
+};
+struct cardinal_weight_form {
+  int32_t kind;      /* cardinal_weight_form_kind */
+  int32_t parameter; /* WINOGRAD: outputs along a tile's side, 2 or 4. STRASSEN: -1, or the product of a first
+                        level that is the kernel here */
+  uint64_t source;   /* where the stored kernel is */
+  uint64_t factors;  /* STRASSEN: where its powers of two are: by input channel k, what k + ic / 2 is
+                        multiplied  by, then by output channel c, what c + oc / 2 is in the end; for a second
+                        level those of  the first, then its own */
+  uint64_t packed;   /* where the section begins; blocks are an odd number of cache lines apart */
+  uint64_t rows;     /* output channels, of the stored kernel */
+  uint64_t columns;  /* input channels of a group, of the stored kernel */
 };
 
 #ifdef __cplusplus

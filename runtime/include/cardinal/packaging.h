@@ -3,6 +3,7 @@
 // Nothing half-written is left behind: files appear under their name complete or not at all.
 #pragma once
 
+#include <cardinal/abi.h>
 #include <cardinal/expected.h>
 
 #include <cstddef>
@@ -10,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cardinal {
 
@@ -22,8 +24,14 @@ Expected<void> write_file(const std::string& path, std::span<const std::string_v
 // and rename when this is done. On failure the file is as it was.
 Expected<void> append_trailer(const std::string& path, std::string_view symbol);
 
-// Writes a weight file for the model with this model_hash.
-Expected<void> write_weights_file(const std::string& path, std::span<const std::byte> weights,
-                                  uint64_t model_hash);
+// What a compact weight file holds.
+struct CompactWeights {
+  std::vector<float> stored;
+  std::vector<cardinal_weight_form> forms;  // which write every packed weight that is not 0
+};
+
+// Writes a weight file for the model with this model_hash: the packed weights, or what they are formed from.
+Expected<void> write_weights_file(const std::string& path, std::span<const std::byte> packed,
+                                  uint64_t model_hash, const CompactWeights* compact = nullptr);
 
 }  // namespace cardinal
