@@ -3,7 +3,6 @@
 //   for each unit (image, chunk of tiles, panel, tile):
 //     tile function of (pixels, second pixels):      strassen_tile.h, shared by kernels of all shapes
 #include <algorithm>
-#include <bit>
 #include <tuple>
 
 #include "codegen/cpu/conv.h"
@@ -16,10 +15,10 @@ namespace {
 constexpr int64_t kProducts = kStrassenProducts.size();
 
 // Of the next panel's weights, with each block of input channels, so that a chunk's tiles fetch them all. A
-// few numbers only, so that kernels share tile functions.
+// few numbers only, so that kernels share tile functions; fetching lines twice costs next to nothing.
 int64_t prefetched_lines(const StrassenKernel& kernel) {
-  const auto lines = static_cast<uint64_t>(ceil_div(kChannelBlock * kernel.panel, kernel.chunk));
-  return std::max<int64_t>(2, static_cast<int64_t>(std::bit_ceil(lines)));
+  const int64_t needed = ceil_div(kChannelBlock * kernel.panel, kernel.chunk);
+  return needed <= 2 ? 2 : needed <= 8 ? 8 : needed;
 }
 
 // The kernel: walks over units and calls tile functions.
