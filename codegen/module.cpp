@@ -2,6 +2,7 @@
 // NET_cardinal_model table; all but the last three once for each variant.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -188,6 +189,20 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
                                 llvm::CodeGenOptLevel::Default));
 }
 
+// Writes to a string; LLVM's own streams that can go back are of other containers, and weights are large.
+class StringStream : public llvm::raw_pwrite_stream {
+ public:
+  explicit StringStream(std::string& text) : raw_pwrite_stream(/*Unbuffered=*/true), text_(text) {}
+
+ private:
+  void write_impl(const char* from, size_t size) override { text_.append(from, size); }
+  void pwrite_impl(const char* from, size_t size, uint64_t at) override {
+    std::copy_n(from, size, text_.begin() + static_cast<ptrdiff_t>(at));
+  }
+  uint64_t current_pos() const override { return text_.size(); }
+  std::string& text_;
+};
+
 Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine, CodeKind kind,
                              size_t size_hint) {
   if (kind == CodeKind::llvm_ir) {
@@ -199,9 +214,9 @@ Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine,
   std::string errors;
   module.getContext().setDiagnosticHandler(std::make_unique<CollectingHandler>(errors));
   const llvm::ScopedFatalErrorHandler fatal(exit_on_fatal_error);
-  llvm::SmallVector<char, 0> code;
+  std::string code;
   code.reserve(size_hint);
-  llvm::raw_svector_ostream stream(code);
+  StringStream stream(code);
   llvm::legacy::PassManager passes;
   const auto file =
       kind == CodeKind::object ? llvm::CodeGenFileType::ObjectFile : llvm::CodeGenFileType::AssemblyFile;
@@ -209,7 +224,7 @@ Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine,
     return our_fault("LLVM cannot write such a file");
   passes.run(module);
   if (!errors.empty()) return our_fault(errors);
-  return std::string(code.begin(), code.end());
+  return code;
 }
 
 // ---- a network for a GPU: tables alone

@@ -42,10 +42,11 @@ double row_norm(const Weights& w, size_t o) {
   return sum;
 }
 
-// The largest |weight| of an input channel.
-double column_norm(const Weights& w, size_t i) {
-  double largest = 0;
-  for (size_t o = 0; o < w.oc; ++o) largest = std::max(largest, std::abs(w.at(o, i)));
+// The largest |weight| of each input channel.
+std::vector<double> column_norms(const Weights& w) {
+  std::vector<double> largest(w.ic);
+  for (size_t o = 0; o < w.oc; ++o)
+    for (size_t i = 0; i < w.ic; ++i) largest[i] = std::max(largest[i], std::abs(w.at(o, i)));
   return largest;
 }
 
@@ -63,11 +64,11 @@ std::vector<double> equalise_outputs(Weights& w) {
 
 std::vector<double> equalise_inputs(Weights& w) {
   const size_t half = w.ic / 2;
+  const std::vector<double> norms = column_norms(w);
   std::vector<double> factors;
-  for (size_t i = 0; i < half; ++i) {
-    factors.push_back(power_between(column_norm(w, i + half), column_norm(w, i)));
-    for (size_t o = 0; o < w.oc; ++o) w.at(o, i + half) *= factors.back();
-  }
+  for (size_t i = 0; i < half; ++i) factors.push_back(power_between(norms[i + half], norms[i]));
+  for (size_t o = 0; o < w.oc; ++o)
+    for (size_t i = 0; i < half; ++i) w.at(o, i + half) *= factors[i];
   return factors;
 }
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "codegen/cpu/epilogue.h"
+#include "codegen/epilogue.h"
 
 namespace cardinal {
 

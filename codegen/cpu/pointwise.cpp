@@ -5,8 +5,8 @@
 // 16 channels of a pixel, or, where channels are strided and pixels are not, 16 pixels of a channel.
 #include <algorithm>
 
-#include "codegen/cpu/epilogue.h"
 #include "codegen/cpu/kernels.h"
+#include "codegen/epilogue.h"
 
 namespace cardinal {
 

@@ -2,8 +2,8 @@
 // to the power of beta. A pixel's channels are taken block by block; the sums are made of shuffles of the
 // block's squares and those of its neighbours.
 #include "codegen/cpu/conv.h"
-#include "codegen/cpu/epilogue.h"
 #include "codegen/cpu/neighbour_channels.h"
+#include "codegen/epilogue.h"
 
 namespace cardinal {
 

@@ -1,8 +1,8 @@
 // Softmax over the channels of each pixel, in three passes over its blocks: the largest value; exponentials
 // and their sum; division, or for its logarithm subtraction. The result may overwrite the operand.
-#include "codegen/cpu/epilogue.h"
 #include "codegen/cpu/kernels.h"
 #include "codegen/cpu/pixel_channels.h"
+#include "codegen/epilogue.h"
 
 namespace cardinal {
 

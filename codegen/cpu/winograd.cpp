@@ -6,7 +6,7 @@
 //       output: y = A^T M A;  out[i][j] = epilogue(y[i][j] + bias), as far as the image goes
 #include "passes/winograd.h"
 #include "codegen/cpu/conv.h"
-#include "codegen/cpu/epilogue.h"
+#include "codegen/epilogue.h"
 
 namespace cardinal {
 namespace {

@@ -2,7 +2,7 @@
 // lanes take every 32nd vector of channels, and put their sums together by exchanges.
 #include <llvm/IR/Intrinsics.h>
 
-#include "codegen/cpu/epilogue.h"
+#include "codegen/epilogue.h"
 #include "codegen/nvptx/kernels.h"
 
 namespace cardinal {

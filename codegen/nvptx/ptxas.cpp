@@ -3,43 +3,22 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <vector>
+
+#include "codegen/temporary_directory.h"
 
 extern char** environ;
 
 namespace cardinal {
 
 namespace {
-
-// Removed with its contents.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::error_code ignored;
-    std::string pattern = (std::filesystem::temp_directory_path(ignored) / "cardinal-ptxas-XXXXXX").string();
-    if (mkdtemp(pattern.data())) path_ = pattern;
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  std::string file(const char* name) const { return path_ + "/" + name; }
-  bool exists() const { return !path_.empty(); }
-
- private:
-  std::string path_;
-};
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -72,7 +51,7 @@ int run(const std::vector<std::string>& words, const std::string& log) {
 
 Result<std::string> assemble_ptx(const std::string& ptxas, const std::string& arch, const std::string& ptx) {
   const TemporaryDirectory directory;
-  if (!directory.exists()) return Diagnostics("cannot make a temporary directory; is TMPDIR writable?");
+  if (Status made = directory.made(); !made) return made.take_error();
   const std::string source = directory.file("kernels.ptx"), cubin = directory.file("kernels.cubin");
   std::ofstream file(source, std::ios::binary);
   file << ptx;

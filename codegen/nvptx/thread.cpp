@@ -4,7 +4,7 @@
 
 #include <numeric>
 
-#include "codegen/cpu/epilogue.h"
+#include "codegen/epilogue.h"
 
 namespace cardinal {
 

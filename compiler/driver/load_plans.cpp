@@ -1,38 +1,12 @@
 #include "compiler/driver/load_plans.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
-
-#include <filesystem>
 
 #include "codegen/codegen.h"
+#include "codegen/temporary_directory.h"
 #include "passes/planner.h"
 
 namespace cardinal::driver {
-
-namespace {
-
-// Removed with its contents.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::error_code ignored;
-    std::string pattern = (std::filesystem::temp_directory_path(ignored) / "cardinal-XXXXXX").string();
-    if (mkdtemp(pattern.data())) path_ = pattern;
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  const std::string& path() const { return path_; }  // "" if none could be made
-
- private:
-  std::string path_;
-};
-
-}  // namespace
 
 Result<LoadedPlans> load_plans(const Graph& graph, std::span<const Plan> plans, const WeightStore& weights) {
   const Target& least = plans.front().target;
@@ -46,8 +20,8 @@ Result<LoadedPlans> load_plans(const Graph& graph, std::span<const Plan> plans, 
   Result<std::string> object = emit_code(graph, plans, image, CodeKind::object);
   if (!object) return object.take_error();
   const TemporaryDirectory directory;
-  if (directory.path().empty()) return Diagnostics("cannot make a temporary directory; is TMPDIR writable?");
-  const std::string path = directory.path() + "/network.so";
+  if (Status made = directory.made(); !made) return made.take_error();
+  const std::string path = directory.file("network.so");
   if (Status linked = link_shared(*object, image.symbol, path); !linked) return linked.take_error();
   LoadedPlans loaded;
   for (const Plan& plan : plans) {

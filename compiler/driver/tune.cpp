@@ -204,18 +204,14 @@ class Tuner {
     return trial;
   }
 
-  // A layer takes the sum of its kernels' times, a convolution the mean of its layers'.
+  // A layer takes the sum of its steps' times, a convolution the mean of its layers'.
   void time_trial(Trial& trial) const {
     const StepTiming timing{{}, kSecondsPerTurn, kLeastPasses, kMostPasses, [] { return interrupted != 0; }};
     const std::vector<std::vector<double>> times = time_steps(trial.loaded.variants.front().model, timing);
     if (times.front().size() < kLeastPasses) return;
     std::map<NodeId, double> layer_us;
-    for (size_t i = 0; i < times.size(); ++i) {
-      const Step& step = trial.plans.front().steps[i];
-      if (std::holds_alternative<ConvKernel>(step.kernel) ||
-          std::holds_alternative<WinogradKernel>(step.kernel))
-        layer_us[step.node] += median(times[i]) * 1e6;
-    }
+    for (size_t i = 0; i < times.size(); ++i)
+      layer_us[trial.plans.front().steps[i].node] += median(times[i]) * 1e6;
     for (const auto& [key, choice] : trial.kernels) {
       const std::vector<NodeId>& layers = subjects_.at(key).layers;
       double us = 0;

@@ -26,7 +26,7 @@ bool can_emulate_aarch64() {
 
 // The protocol is that of runner/network_runner.cpp: a line for each command, a line for each answer.
 struct EmulatedNetwork::Process {
-  TemporaryDirectory directory;
+  ScratchDirectory directory;
   std::span<float> memory;
   pid_t id = -1;
   FILE *commands = nullptr, *answers = nullptr;

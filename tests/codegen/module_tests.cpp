@@ -78,7 +78,7 @@ std::set<std::string> files_in(const std::string& directory) {
 }  // namespace
 
 TEST_CASE("a network computes what the interpreter computes") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const SmallNetwork network("small");
   const LoadedNetwork loaded = load(network, directory.file("small.so"));
   const std::vector<float> output = run(*loaded.model, network.input);
@@ -87,7 +87,7 @@ TEST_CASE("a network computes what the interpreter computes") {
 }
 
 TEST_CASE("the model table describes the network") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const SmallNetwork network("small");
   const LoadedNetwork loaded = load(network, directory.file("small.so"));
   const cardinal_model& m = *loaded.model;
@@ -125,7 +125,7 @@ TEST_CASE("the model table describes the network") {
 }
 
 TEST_CASE("the model hash depends on the weights and on the plan, not on the symbol") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   SmallNetwork network("small");
   const auto hash = [&] { return load(network, directory.file("x.so")).model->model_hash; };
   const uint64_t original = hash();
@@ -139,7 +139,7 @@ TEST_CASE("the model hash depends on the weights and on the plan, not on the sym
 }
 
 TEST_CASE("a shared object depends on nothing and exports three symbols") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const std::string path = directory.file("small.so");
   load(SmallNetwork("small"), path);
   const std::string dynamic = output_of("readelf -dW " + path);
@@ -158,7 +158,7 @@ TEST_CASE("a shared object depends on nothing and exports three symbols") {
 }
 
 TEST_CASE("weights are page-aligned, read-only and the packed ones") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const SmallNetwork network("small");
   const LoadedNetwork loaded = load(network, directory.file("small.so"));
   const auto address = reinterpret_cast<uintptr_t>(loaded.model->weights);
@@ -195,7 +195,7 @@ TEST_CASE("text forms declare the weights and leave their bytes out") {
 }
 
 TEST_CASE("weights kept in a file are not in the object") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   SmallNetwork network("small");
   const size_t with_weights = network.object().size();
   network.image.weights_file = "small.weights";
@@ -234,7 +234,7 @@ TEST_CASE("equal steps share a kernel") {
 }
 
 TEST_CASE("output is the same for the same input") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const std::string first = SmallNetwork("small").object(), second = SmallNetwork("small").object();
   REQUIRE(first == second);
   std::filesystem::create_directory(directory.file("a"));
@@ -245,7 +245,7 @@ TEST_CASE("output is the same for the same input") {
 }
 
 TEST_CASE("an executor is given every unit of every larger step, and changes no bit") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   SmallNetwork network("small");
   for (Step& step : network.plans[0].steps) step.predicted_us = 100;
   network.plans[0].steps[1].predicted_us = 0.1;
@@ -272,7 +272,7 @@ TEST_CASE("an executor is given every unit of every larger step, and changes no 
 }
 
 TEST_CASE("variants share the weights and the workspace, and give the same bits") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const SmallNetwork network("small", {"x86-64-v3", "x86-64-v4"}), alone("small", {"x86-64-v4"});
   const LoadedNetwork loaded = load(network, directory.file("small.so"));
   const cardinal_model& first = *loaded.model;
@@ -300,7 +300,7 @@ TEST_CASE("variants share the weights and the workspace, and give the same bits"
 }
 
 TEST_CASE("a C program finds the variant for its CPU") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const bool several = GENERATE(false, true);
   const SmallNetwork network =
       several ? SmallNetwork("small", {"x86-64-v3", "x86-64-v4"}) : SmallNetwork("small");
@@ -334,7 +334,7 @@ TEST_CASE("a C program finds the variant for its CPU") {
 }
 
 TEST_CASE("two networks live in one process") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const SmallNetwork a("alpha"), b("beta");
   const LoadedNetwork first = load(a, directory.file("a.so")), second = load(b, directory.file("b.so"));
   REQUIRE(first.model->run != second.model->run);
@@ -343,7 +343,7 @@ TEST_CASE("two networks live in one process") {
 }
 
 TEST_CASE("two networks link into one program") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   for (const char* symbol : {"alpha", "beta"}) {
     const std::string object = SmallNetwork(symbol).object();
     write_text(directory.file(symbol) + ".o", object);
@@ -362,7 +362,7 @@ TEST_CASE("two networks link into one program") {
 }
 
 TEST_CASE("a shared object is written whole or not at all") {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const std::string object = SmallNetwork("small").object();
   const std::string path = directory.file("small.so");
 

@@ -122,7 +122,7 @@ std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
   const Result<std::string> object =
       emit_code(graph, std::span(&plan_, 1), {"batch", "", weights_}, CodeKind::object);
   if (!object) return object.error().render(SourceMap());
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const std::string path = directory.file("batch.so");
   const Result<RunSteps> run =
       is_aarch64(plan_.target) ? run_emulated(*object, path, memory_.size()) : run_here(*object, path);

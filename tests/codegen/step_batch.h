@@ -16,6 +16,7 @@ using Reference = std::function<double(int64_t n, int64_t c, int64_t h, int64_t 
 class StepBatch {
  public:
   explicit StepBatch(Target target);
+  const Target& target() const { return plan_.target; }
 
   // A view of fresh memory with random contents in [-2, 2).
   View place(const Shape&, Layout);

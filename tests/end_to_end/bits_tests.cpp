@@ -1,6 +1,5 @@
 // The promise that results are the same bits: for every target, AArch64 included, and every number of
 // threads, and for each image of a batch of any size. Small networks of the example networks' blocks.
-#include <cardinal/thread_pool.h>
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
@@ -8,8 +7,9 @@
 
 #include "codegen/codegen.h"
 #include "compiler/language.h"
+#include "passes/pipeline.h"
 #include "tests/aarch64/emulated_network.h"
-#include "tests/support/compile_and_run.h"
+#include "tests/support/check_bits.h"
 #include "tests/support/random_graph.h"
 
 using namespace cardinal;
@@ -22,7 +22,8 @@ struct Example {
 };
 
 // Between them dense 3x3 and 1x1 layers with and without Winograd's algorithm, groups of all kinds (several
-// in a vector, straddling blocks, whole blocks), depthwise ones, squeeze-and-excite, concats, layer norms.
+// in a vector, straddling blocks, whole blocks), depthwise ones, squeeze-and-excite, concats, layer norms,
+// and 1x1 layers by one and two levels of fast matrix multiplication.
 constexpr Example kExamples[] = {
     {"resnet.nn", "ResNet(BasicBlock, [1, 1, 1], classes=10)"},
     {"resnet.nn", "ResNet(Bottleneck, [1, 1], groups=32, group_width=4, classes=10)"},
@@ -32,10 +33,13 @@ constexpr Example kExamples[] = {
     {"densenet.nn", "DenseNet([2, 2], growth=12, stem=24, classes=10)"},
     {"mobilenet_v3.nn", "MobileNetV3([[3, 16, 16, 1, 0, 2], [5, 72, 24, 0, 1, 1]], last=40, classes=10)"},
     {"convnext.nn", "ConvNeXt([1, 1], width=24, classes=10)"},
+    {"resnet.nn",
+     "a: conv(128, kernel=3, stride=4, padding=3) |> relu |> b: conv(256, kernel=1, bias=true) |> relu"
+     " |> c: conv(512, kernel=1, stride=2) |> d: conv(256, kernel=1)"},
 };
 
 Graph network(const Example& example, int64_t batch) {
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const std::string path = directory.file("net.nn");
   std::ofstream(path) << fmt::format(
       "import \"{}/{}\"\nnetwork net {{\n  input image: f32[{}, 3, 56, 56]\n  return y = image |> {}\n}}\n",
@@ -50,51 +54,35 @@ Graph network(const Example& example, int64_t batch) {
 
 using Outputs = std::vector<Tensor>;
 
-template <class Targets>
-std::vector<Outputs> results(const Graph& graph, const std::vector<Tensor>& inputs, const Targets& targets,
-                             cardinal_executor executor = {}) {
-  const std::unique_ptr<WeightStore> weights = random_weights(graph, 7);
-  Result<std::vector<Outputs>> outputs = compile_and_run(graph, *weights, inputs, targets, executor);
-  if (!outputs) FAIL(outputs.error().render(SourceMap()));
-  return *std::move(outputs);
-}
-
-// Image `n` of every tensor.
-std::vector<Tensor> image_of(const std::vector<Tensor>& batch, int64_t n) {
-  std::vector<Tensor> images;
-  for (const Tensor& tensor : batch) {
-    TensorType type = tensor.type;
-    type.shape[0] = 1;
-    Tensor& image = images.emplace_back(type);
-    const auto first = tensor.data.begin() + n * static_cast<int64_t>(image.data.size());
-    image.data.assign(first, first + static_cast<int64_t>(image.data.size()));
-  }
-  return images;
+bool chooses(const Graph& source, ConvAlgorithm algorithm) {
+  const Result<Graph> graph = run_pipeline(source);
+  if (!graph) FAIL(graph.error().render(SourceMap()));
+  const Result<Plan> plan = make_plan(*graph, *resolve_target("x86-64-v3"));
+  if (!plan) FAIL(plan.error().render(SourceMap()));
+  return std::any_of(plan->steps.begin(), plan->steps.end(), [&](const Step& step) {
+    return !step.candidates.empty() && step.candidates.front().algorithm == algorithm;
+  });
 }
 
 }  // namespace
 
 TEST_CASE("targets, threads and batches change no bit") {
-  const Result<Target> native = resolve_target("native");
-  if (!native) {
-    WARN("this CPU has neither AVX2 nor AVX-512: nothing was run");
-    return;
-  }
-  std::vector<Target> targets;
-  for (const std::string& name : runnable_targets()) targets.push_back(*resolve_target(name));
-  ThreadPool pool(3);
   for (const Example& example : kExamples) {
     INFO(example.body);
-    constexpr int64_t kBatch = 3;
-    const Graph batch = network(example, kBatch), single = network(example, 1);
-    const std::vector<Tensor> inputs = random_inputs(batch, 9);
-    const std::vector<Outputs> expected = results(batch, inputs, targets);
-    CHECK(relative_error(expected[0], expected[0]) == 0);  // finite
-    for (const Outputs& outputs : expected) CHECK(same_bits(outputs, expected[0]));
-    CHECK(same_bits(results(batch, inputs, std::vector{*native}, pool.executor())[0], expected[0]));
-    const int64_t last = kBatch - 1;
-    for (const Outputs& outputs : results(single, image_of(inputs, last), targets))
-      CHECK(same_bits(outputs, image_of(expected[0], last)));
+    const Graph batch = network(example, 3), single = network(example, 1);
+    const std::unique_ptr<WeightStore> weights = random_weights(batch, 7);
+    const Outputs outputs = check_bits(batch, single, *weights, random_inputs(batch, 9));
+    CHECK(relative_error(outputs, outputs) == 0);  // finite
+  }
+}
+
+TEST_CASE("every algorithm is among those whose bits are compared") {
+  for (ConvAlgorithm algorithm :
+       {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4,
+        ConvAlgorithm::strassen_1, ConvAlgorithm::strassen_2}) {
+    INFO(to_string(algorithm));
+    CHECK(std::any_of(std::begin(kExamples), std::end(kExamples),
+                      [&](const Example& example) { return chooses(network(example, 1), algorithm); }));
   }
 }
 
@@ -104,7 +92,11 @@ TEST_CASE("AArch64 gives the bits of x86-64", "[aarch64]") {
   for (const Example& example : kExamples) {
     INFO(example.body);
     const Graph graph = network(example, 1);
-    const std::vector<Outputs> outputs = results(graph, random_inputs(graph, 9), targets);
+    const std::unique_ptr<WeightStore> weights = random_weights(graph, 7);
+    const Result<std::vector<Outputs>> results =
+        compile_and_run(graph, *weights, random_inputs(graph, 9), targets);
+    if (!results) FAIL(results.error().render(SourceMap()));
+    const std::vector<Outputs>& outputs = *results;
     CHECK(relative_error(outputs[0], outputs[0]) == 0);  // finite
     CHECK(same_bits(outputs[1], outputs[0]));
   }

@@ -1,13 +1,10 @@
 // Compiled 1x1 convolutions by fast matrix multiplication against the interpreter: odd images, channels of
 // all kinds of halves, epilogues, batches; the same bits from every target, for any number of threads, and
 // for each image of a batch.
-#include <cardinal/thread_pool.h>
-
 #include <catch2/catch.hpp>
 
-#include "codegen/codegen.h"
 #include "passes/strassen.h"
-#include "tests/support/compile_and_run.h"
+#include "tests/support/check_bits.h"
 #include "tests/support/random_graph.h"
 
 using namespace cardinal;
@@ -56,19 +53,6 @@ PlanOptions forced(ConvAlgorithm algorithm, int pixels, int panel) {
   return options;
 }
 
-// Image `n` of every tensor.
-std::vector<Tensor> image_of(const std::vector<Tensor>& batch, int64_t n) {
-  std::vector<Tensor> images;
-  for (const Tensor& tensor : batch) {
-    TensorType type = tensor.type;
-    type.shape[0] = 1;
-    Tensor& image = images.emplace_back(type);
-    const auto first = tensor.data.begin() + n * static_cast<int64_t>(image.data.size());
-    image.data.assign(first, first + static_cast<int64_t>(image.data.size()));
-  }
-  return images;
-}
-
 }  // namespace
 
 TEST_CASE("fast matrix multiplication computes 1x1 convolutions, to the same bits however it is run") {
@@ -77,30 +61,16 @@ TEST_CASE("fast matrix multiplication computes 1x1 convolutions, to the same bit
   const std::unique_ptr<WeightStore> weights = random_weights(batch, 3);
   const std::vector<Tensor> inputs = random_inputs(batch, 4);
   const std::vector<Tensor> expected = interpret(batch, *weights, inputs);
-  std::vector<Target> targets;
-  for (const std::string& name : runnable_targets()) targets.push_back(*resolve_target(name));
-  if (targets.empty()) {
-    WARN("this CPU has neither AVX2 nor AVX-512: nothing was run");
-    return;
-  }
-  ThreadPool pool(3);
   for (ConvAlgorithm algorithm : {ConvAlgorithm::strassen_1, ConvAlgorithm::strassen_2}) {
     std::vector<Tensor> first;
     for (const auto& [pixels, panel] : {std::pair{4, 1}, {2, 2}}) {
       INFO(to_string(algorithm) << " " << pixels << "x" << panel);
-      const PlanOptions options = forced(algorithm, pixels, panel);
-      const auto run = [&](const Graph& graph, const std::vector<Tensor>& x, cardinal_executor executor) {
-        auto outputs = compile_and_run(graph, *weights, x, targets, executor, options);
-        if (!outputs) FAIL(outputs.error().render(SourceMap()));
-        return *std::move(outputs);
-      };
-      for (const std::vector<Tensor>& outputs : run(batch, inputs, {})) {
-        if (first.empty()) first = outputs;
-        CHECK(relative_error(expected, outputs) < 5e-6);
-        CHECK(same_bits(outputs, first));
-      }
-      CHECK(same_bits(run(batch, inputs, pool.executor())[0], first));
-      CHECK(same_bits(run(single, image_of(inputs, 2), {})[0], image_of(first, 2)));
+      const std::vector<Tensor> outputs =
+          check_bits(batch, single, *weights, inputs, forced(algorithm, pixels, panel));
+      if (outputs.empty()) return;
+      if (first.empty()) first = outputs;
+      CHECK(relative_error(expected, outputs) < 5e-6);
+      CHECK(same_bits(outputs, first));
     }
   }
 }

@@ -29,7 +29,7 @@ double relative_l2(const std::vector<float>& actual, const std::vector<float>& e
 
 TEST_CASE("a network compiled for a GPU gives what the interpreter gives, under every schedule") {
   const SmallNetwork network("small", {"sm_80"});
-  const TemporaryDirectory directory;
+  const ScratchDirectory directory;
   const std::string path = directory.file("small.so");
   REQUIRE(link_shared(network.object(), "small", path));
   const Result<std::string> kernels =

@@ -88,7 +88,7 @@ TEST_CASE("what is written overrules the convention") {
 
 TEST_CASE("conventions are formatted as they are written") {
   const std::string text = "network n {\n  convention keras\n  input x: f32[1, 3]\n  return relu(x)\n}\n";
-  test::ScratchDirectory directory;
+  test::SourceDirectory directory;
   SourceMap sources;
   Result<std::string> formatted = format_source(
       sources,

@@ -17,7 +17,7 @@ std::string document() { return test::read_text(test::source_root() + "/docs/lan
 }  // namespace
 
 TEST_CASE("the documents' examples behave as they say") {
-  test::ScratchDirectory directory;
+  test::SourceDirectory directory;
   int good = 0, bad = 0;
   for (const std::string page : {"docs/language.md", "docs/porting.md"}) {
     for (const testing::Example& example :

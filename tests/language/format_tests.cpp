@@ -9,7 +9,7 @@ using namespace cardinal;
 namespace {
 
 std::string formatted(const std::string& text) {
-  test::ScratchDirectory directory;
+  test::SourceDirectory directory;
   SourceMap sources;
   Result<std::string> result = format_source(sources, directory.write("f.nn", text));
   return result ? *result : result.error().render(sources);

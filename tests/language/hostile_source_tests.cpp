@@ -92,7 +92,7 @@ TEST_CASE("any prefix and any damaged line of a good file ends in errors or is g
 }
 
 TEST_CASE("files that cannot be read") {
-  test::ScratchDirectory directory;
+  test::SourceDirectory directory;
   auto errors = [&](const std::string& path) {
     SourceMap sources;
     return check_program(sources, path).render(sources);

@@ -113,7 +113,7 @@ network n {
   return x
 }
 )";
-  test::ScratchDirectory directory;
+  test::SourceDirectory directory;
   SourceMap sources;
   Diagnostics found = check_program(sources, directory.write("t.nn", text));
   REQUIRE(found.list().size() == 1);
@@ -134,7 +134,7 @@ TEST_CASE("a shape is explained by the op that made it") {
   return y + x
 }
 )";
-  test::ScratchDirectory directory;
+  test::SourceDirectory directory;
   SourceMap sources;
   Diagnostics found = check_program(sources, directory.write("t.nn", text));
   REQUIRE(found.list().size() == 1);

@@ -1,47 +1,24 @@
 #include "tests/language/support.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "ir/text.h"
 
 namespace cardinal::test {
 
-namespace fs = std::filesystem;
+std::string SourceDirectory::path(const std::string& name) const { return files_.file(name); }
 
-ScratchDirectory::ScratchDirectory() {
-  std::string pattern = (fs::temp_directory_path() / "cardinal-language-XXXXXX").string();
-  root_ = mkdtemp(pattern.data());
-}
-
-ScratchDirectory::~ScratchDirectory() {
-  std::error_code ignored;
-  fs::remove_all(root_, ignored);
-}
-
-std::string ScratchDirectory::path(const std::string& name) const { return root_ + "/" + name; }
-
-std::string ScratchDirectory::write(const std::string& name, const std::string& text) const {
-  std::ofstream(path(name), std::ios::binary) << text;
+std::string SourceDirectory::write(const std::string& name, const std::string& text) const {
+  write_text(path(name), text);
   return path(name);
 }
 
 std::string source_root() { return SOURCE_ROOT; }
 
-std::string read_text(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::stringstream text;
-  text << stream.rdbuf();
-  return text.str();
-}
-
 std::vector<std::string> errors_of(const std::string& text, const ElaborateOptions& options) {
-  ScratchDirectory directory;
+  SourceDirectory directory;
   SourceMap sources;
   Diagnostics found = check_program(sources, directory.write("test.nn", text), options);
   std::vector<std::string> lines;
@@ -51,7 +28,7 @@ std::vector<std::string> errors_of(const std::string& text, const ElaborateOptio
 }
 
 std::string graph_of(const std::string& text, const ElaborateOptions& options) {
-  ScratchDirectory directory;
+  SourceDirectory directory;
   SourceMap sources;
   Result<Program> program = parse_program(sources, directory.write("test.nn", text));
   if (!program) return program.error().render(sources);

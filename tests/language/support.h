@@ -6,25 +6,22 @@
 #include <vector>
 
 #include "compiler/language.h"
+#include "tests/runtime/scratch_directory.h"
 
 namespace cardinal::test {
 
-// A directory of its own, removed with the object.
-class ScratchDirectory {
+// Sources in a directory of their own.
+class SourceDirectory {
  public:
-  ScratchDirectory();
-  ~ScratchDirectory();
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
   std::string write(const std::string& name, const std::string& text) const;  // returns the path
   std::string path(const std::string& name) const;
 
  private:
-  std::string root_;
+  ::ScratchDirectory files_;
 };
 
 std::string source_root();
-std::string read_text(const std::string& path);
+using ::read_text;
 
 // All messages of `cardinal check` on the text, one per line: "line:column: message".
 std::vector<std::string> errors_of(const std::string& text, const ElaborateOptions& options = {});

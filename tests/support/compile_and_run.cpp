@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <limits>
 
@@ -16,15 +14,6 @@
 #include "tests/aarch64/emulated_network.h"
 
 namespace cardinal::testing {
-
-TemporaryDirectory::TemporaryDirectory() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "cardinal-test-XXXXXX").string();
-  path_ = mkdtemp(pattern.data());
-}
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 namespace {
 
@@ -98,10 +87,12 @@ Result<std::vector<Tensor>> run_model(const Graph& graph, std::span<const Tensor
   return results;
 }
 
-// Variants of one shared object.
-Result<std::vector<std::vector<Tensor>>> compile_and_run_alike(
-    const Graph& source, const WeightStore& weights, std::span<const Tensor> inputs,
-    std::span<const Target> targets, cardinal_executor executor, const PlanOptions& options) {
+}  // namespace
+
+Result<std::unique_ptr<CompiledNetwork>> CompiledNetwork::make(const Graph& source,
+                                                               const WeightStore& weights,
+                                                               std::span<const Target> targets,
+                                                               const PlanOptions& options) {
   Result<Graph> graph = run_pipeline(source);
   if (!graph) return graph.take_error();
   Result<std::vector<Plan>> plans = make_plans(*graph, targets, options);
@@ -109,40 +100,41 @@ Result<std::vector<std::vector<Tensor>>> compile_and_run_alike(
   NetworkImage image{"test_network", "", pack_weights(*graph, *plans, weights)};
   Result<std::string> object = emit_code(*graph, *plans, image, CodeKind::object);
   if (!object) return object.take_error();
-  TemporaryDirectory directory;
-  if (Status linked = link_shared(*object, image.symbol, directory.file("net.so")); !linked)
+  std::unique_ptr<CompiledNetwork> network(new CompiledNetwork(source));
+  if (Status linked = link_shared(*object, image.symbol, network->directory_.file("net.so")); !linked)
     return linked.take_error();
-  std::vector<std::vector<Tensor>> results;
-  for (const Target& target : targets) {
-    const auto run = [&](const Buffers& in, Buffers& out) -> Status {
-      if (is_aarch64(target)) return run_emulated(directory.file("net.so"), in, out);
-      auto model = Model::load(directory.file("net.so"), {.variant = target.cpu});
-      if (!model) return Diagnostics(model.error().message());
-      return run_session(*model, executor, in, out);
-    };
-    Result<std::vector<Tensor>> outputs = run_model(source, inputs, run);
-    if (!outputs) return outputs.take_error();
-    results.push_back(*std::move(outputs));
-  }
-  return results;
+  return network;
 }
 
-}  // namespace
+Result<std::vector<Tensor>> CompiledNetwork::run(std::span<const Tensor> inputs, const Target& target,
+                                                 cardinal_executor executor) const {
+  const std::string path = directory_.file("net.so");
+  return run_model(graph_, inputs, [&](const Buffers& in, Buffers& out) -> Status {
+    if (is_aarch64(target)) return run_emulated(path, in, out);
+    auto model = Model::load(path, {.variant = target.cpu});
+    if (!model) return Diagnostics(model.error().message());
+    return run_session(*model, executor, in, out);
+  });
+}
 
 Result<std::vector<std::vector<Tensor>>> compile_and_run(const Graph& source, const WeightStore& weights,
                                                          std::span<const Tensor> inputs,
-                                                         std::span<const Target> targets,
-                                                         cardinal_executor executor,
-                                                         const PlanOptions& options) {
-  const auto other = std::find_if(targets.begin(), targets.end(), [&](const Target& target) {
-    return is_aarch64(target) != is_aarch64(targets.front());
-  });
-  const auto alike = targets.first(static_cast<size_t>(other - targets.begin()));
-  auto results = compile_and_run_alike(source, weights, inputs, alike, executor, options);
-  if (!results || alike.size() == targets.size()) return results;
-  auto rest = compile_and_run(source, weights, inputs, targets.subspan(alike.size()), executor, options);
-  if (!rest) return rest;
-  std::move(rest->begin(), rest->end(), std::back_inserter(*results));
+                                                         std::span<const Target> targets) {
+  std::vector<std::vector<Tensor>> results;
+  while (results.size() < targets.size()) {
+    const auto rest = targets.subspan(results.size());
+    const auto other = std::find_if(rest.begin(), rest.end(), [&](const Target& target) {
+      return is_aarch64(target) != is_aarch64(rest.front());
+    });
+    const auto alike = rest.first(static_cast<size_t>(other - rest.begin()));
+    auto network = CompiledNetwork::make(source, weights, alike);
+    if (!network) return network.take_error();
+    for (const Target& target : alike) {
+      Result<std::vector<Tensor>> outputs = (*network)->run(inputs, target);
+      if (!outputs) return outputs.take_error();
+      results.push_back(*std::move(outputs));
+    }
+  }
   return results;
 }
 

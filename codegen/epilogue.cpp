@@ -1,4 +1,4 @@
-#include "codegen/cpu/epilogue.h"
+#include "codegen/epilogue.h"
 
 #include <llvm/IR/Intrinsics.h>
 
