@@ -72,12 +72,12 @@ InputWindows input_windows(const ConvShape& s, int64_t panel) {
 
 Passes choose_passes(const ConvKernel& kernel, const Target& t) {
   const ConvShape& s = kernel.shape;
-  if (kernel.algorithm != ConvAlgorithm::direct || s.groups != 1 || s.kh * s.kw != 1) return {};
+  if (kernel.algorithm != ConvAlgorithm::direct || s.groups != 1) return {};
   // Bytes that a step of a tile's reduction reads of x and of the weights for each cycle of its
   // multiply-adds. What L2 and L3 deliver beside them without being noticed was found on Zen 3: 6x1 tiles,
-  // which read 4 and 11, reach 82 to 91% of FMA peak without passes and 94 to 96% with them. 14x2 tiles of
-  // AVX-512 read half of that. Reading x from few input blocks is not noticed either: as many streams are
-  // prefetched by the CPU itself.
+  // which read 4 and 11, reach 82 to 91% of FMA peak without passes and 94 to 96% with them (3x3 kernels 55
+  // to 84% and 75 to 92%). 14x2 tiles of AVX-512 read half of that. Reading x from few input blocks is not
+  // noticed either: as many streams are prefetched by the CPU itself.
   constexpr double kHiddenX = 3, kHiddenWeights = 8;
   constexpr int64_t kPrefetchedStreams = 8;
   const double cycles =
@@ -87,7 +87,8 @@ Passes choose_passes(const ConvKernel& kernel, const Target& t) {
   if (tiles < kFewTiles) return {};
   Passes passes;
   constexpr int64_t kVectorBytes = 4 * kChannelBlock;
-  const int64_t l1_blocks = t.l1_bytes / 2 / (kernel.panel * kChannelBlock * kVectorBytes);
+  const int64_t block_lines = kernel.panel * s.kh * s.kw * kChannelBlock;  // of the weights
+  const int64_t l1_blocks = t.l1_bytes / 2 / (block_lines * kVectorBytes);
   if (static_cast<double>(kernel.panel * kVectorBytes) > kHiddenWeights * cycles &&
       kernel.reduce_blocks > l1_blocks && l1_blocks > 0)
     passes.blocks = ceil_div(kernel.reduce_blocks, ceil_div(kernel.reduce_blocks, l1_blocks));

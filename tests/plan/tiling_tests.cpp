@@ -38,8 +38,10 @@ TEST_CASE("views have their layout's dense strides") {
 }
 
 TEST_CASE("narrow tiles work in passes, wide ones and what fits the caches do not") {
-  const auto passes = [](int64_t ic, int64_t image, int pixels, int panel, const Target& target) {
+  const auto passes = [](int64_t ic, int64_t image, int pixels, int panel, const Target& target,
+                         int64_t kernel_size = 1) {
     ConvKernel kernel;
+    kernel.shape.kh = kernel.shape.kw = kernel_size;
     kernel.shape.ic = ic;
     kernel.shape.oc = 256;
     kernel.shape.ih = kernel.shape.iw = kernel.shape.oh = kernel.shape.ow = image;
@@ -58,8 +60,11 @@ TEST_CASE("narrow tiles work in passes, wide ones and what fits the caches do no
   CHECK(large.blocks == 0);
   CHECK(large.tiles * 6 * 256 * 4 <= 256 << 10);
   CHECK(large.tiles * 6 * 256 * 4 > 200 << 10);
-  for (const Passes& none :
-       {passes(64, 14, 6, 1, avx2), passes(1024, 1, 1, 1, avx2), passes(1024, 14, 14, 2, avx512_target())}) {
+  const Passes square = passes(256, 28, 6, 1, avx2, 3);  // 9 KB for each input block of a panel
+  CHECK(square.blocks == 1);
+  CHECK(square.tiles == 0);
+  for (const Passes& none : {passes(256, 28, 14, 2, avx512_target(), 3), passes(64, 14, 6, 1, avx2),
+                             passes(1024, 1, 1, 1, avx2), passes(1024, 14, 14, 2, avx512_target())}) {
     CHECK(none.blocks == 0);
     CHECK(none.tiles == 0);
   }
