@@ -4,6 +4,7 @@
 //   after:  %one = fill() {shape=[1], value=1}    %y = channel_affine(%x, %one, @beta)
 //           %zero = fill() {shape=[1], value=0}   %z = channel_affine(%y, @gamma, %zero)
 //
+// A product and the sum behind it, of which nothing else reads the product, become one.
 // Needs nothing; keeps every value.
 #include <optional>
 
@@ -23,8 +24,15 @@ NodeId channel_affine(Rebuilder& r, NodeId id, NodeId x, NodeId scale, NodeId sh
   return r.result.add(ChannelAffine{}, {x, scale, shift}, r.old[id].name, r.old[id].where);
 }
 
+// Whether `x` is a product alone that a sum can be added to.
+bool is_product(const Graph& graph, NodeId x) {
+  if (!graph[x].is<ChannelAffine>()) return false;
+  const auto* shift = graph[graph[x].operands[2]].as<Fill>();
+  return shift && shift->value == 0;
+}
+
 // The node as a channel_affine, if it is one.
-std::optional<NodeId> as_channel_affine(Rebuilder& r, NodeId id) {
+std::optional<NodeId> as_channel_affine(Rebuilder& r, NodeId id, const std::vector<uint32_t>& uses) {
   const Node& node = r.old[id];
   const bool add = node.is<Add>(), mul = node.is<Mul>(), div = node.is<Div>();
   if (node.is_constant || (!add && !mul && !div)) return {};
@@ -36,6 +44,10 @@ std::optional<NodeId> as_channel_affine(Rebuilder& r, NodeId id) {
     const NodeId x = operands[1 - side], values = operands[side];
     const TensorType type = r.result[values].type;
     if (!r.result[values].is_constant || !is_per_channel(type, r.result[x].type, node.type)) continue;
+    if (add && uses[index(node.operands[1 - side])] == 1 && is_product(r.result, x)) {
+      const std::vector<NodeId> product = r.result[x].operands;
+      return channel_affine(r, id, product[0], product[1], values);
+    }
     if (add) return channel_affine(r, id, x, fill({1}, 1), values);
     if (mul) return channel_affine(r, id, x, values, fill({1}, 0));
     if (side == 0) continue;
@@ -49,10 +61,12 @@ std::optional<NodeId> as_channel_affine(Rebuilder& r, NodeId id) {
 }  // namespace
 
 Graph constant_operands(const Graph& graph) {
-  return rebuild(graph, [](Rebuilder& r, NodeId id) {
-    const std::optional<NodeId> affine = as_channel_affine(r, id);
+  const std::vector<uint32_t> uses = graph.use_counts();
+  const Graph lowered = rebuild(graph, [&](Rebuilder& r, NodeId id) {
+    const std::optional<NodeId> affine = as_channel_affine(r, id, uses);
     return affine ? *affine : r.copy(id);
   });
+  return remove_dead_nodes(lowered);  // products that sums were added to
 }
 
 }  // namespace cardinal
