@@ -94,7 +94,7 @@ Inferred ChannelAffine::infer(std::span<const TensorType> operands) const {
     const int64_t channels = operands[0].shape.c(), count = values.elements();
     if (count != 1 && (count != channels || *std::ranges::max_element(values.dims()) != channels))
       return OpError{fmt::format("operand {} must be one value, or one for each of {} channels, got {}", i,
-                                 channels, to_string(values)),
+                                 channels, to_string(operands[static_cast<size_t>(i)])),
                      {},
                      i};
   }
