@@ -87,6 +87,12 @@ bool serves_depthwise(const Shape& stored, const Weight& weight) {
 }  // namespace
 
 bool serves(const Shape& stored, const Weight& weight) {
+  if (weight.role != Role::kernel) {
+    const auto trimmed = [](const Shape& shape) {
+      return without_ones_before(without_ones_after(shape.dims()));
+    };
+    return std::ranges::equal(trimmed(stored), trimmed(weight.shape));
+  }
   const Shape wanted = shape_in_file(weight);
   const auto trimmed = weight.stored == StoredOrder::as_written ? without_ones_after : without_ones_before;
   return std::ranges::equal(trimmed(stored.dims()), trimmed(wanted.dims())) ||

@@ -24,8 +24,8 @@ std::vector<float> to_floats(const StoredTensor&);
 // The weight's shape in a file, in the order that `weight.stored` says.
 Shape shape_in_file(const Weight& weight);
 // Whether a tensor of this shape holds the weight's elements in the order that `weight.stored` says.
-// Dimensions of 1 may be missing or added where H and W stand, so that a linear layer's weight serves a 1x1
-// convolution; a depthwise kernel in hwio order may be [KH, KW, IC, OC / IC].
+// Dimensions of 1 may be missing or added where a kernel's H and W stand, and around a vector: a linear
+// layer's weight serves a 1x1 convolution. A depthwise kernel in hwio order may be [KH, KW, IC, OC / IC].
 bool serves(const Shape& stored, const Weight& weight);
 // The elements in the order of `weight.shape`. The tensor must serve the weight.
 std::vector<float> weight_values(const StoredTensor&, const Weight& weight);

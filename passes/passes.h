@@ -13,6 +13,7 @@ Graph complete_norms(const Graph&);
 Graph fold_padding(const Graph&);
 Graph fold_batch_norm(const Graph&);
 Graph lower_batch_norm(const Graph&);
+Graph constant_operands(const Graph&);
 Graph dense_projections(const Graph&);
 Graph flatten_concats(const Graph&);
 Graph fuse_epilogues(const Graph&);

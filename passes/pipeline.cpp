@@ -21,6 +21,8 @@ constexpr std::array kPasses = {
     Pass{"fold_batch_norm", "fold batch norm into the convolution or linear layer before it",
          fold_batch_norm},
     Pass{"lower_batch_norm", "turn the remaining batch norms into a multiply and an add", lower_batch_norm},
+    Pass{"constant_operands", "parameters of a value a channel into a multiply and an add",
+         constant_operands},
     Pass{"dense_projections", "the pixels that a strided 1x1 convolution reads, taken out first",
          dense_projections},
     Pass{"flatten_concats", "one concat of all parts, so that none copies", flatten_concats},
@@ -45,6 +47,8 @@ constexpr std::array kOrder = {
     Order{"fold_batch_norm", "fuse_epilogues", "a batch norm cannot be folded through an epilogue"},
     Order{"lower_batch_norm", "fuse_epilogues", "channel_affine takes epilogues, batch_norm does not"},
     Order{"simplify", "flatten_concats", "a concat of one part is not worth flattening"},
+    Order{"constant_operands", "fuse_epilogues", "channel_affine takes epilogues, and is none"},
+    Order{"constant_operands", "fold_constants", "the inverse of a divisor is a constant expression"},
     Order{"lower_batch_norm", "fold_constants", "lowering makes constant expressions"},
     Order{"fuse_epilogues", "fold_constants", "nothing that rebuilds the graph may follow the gathering"},
 };

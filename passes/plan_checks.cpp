@@ -32,7 +32,10 @@ void check_node(const Graph& graph, NodeId id, Diagnostics& errors) {
     const bool constant = graph[node.operands[i]].is_constant;
     const bool weight = i >= weights.begin && i < weights.end;
     if (constant && !weight)
-      fail(fmt::format("operand {} does not depend on any input; only weights may be constant", i + 1));
+      fail(
+          fmt::format("operand {} does not depend on any input; beside a tensor, only +, -, * and / take "
+                      "parameters, of one value or one a channel",
+                      i + 1));
     if (!constant && weight)
       fail(fmt::format("operand {} is a weight and must not depend on an input", i + 1));
   }

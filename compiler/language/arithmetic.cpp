@@ -156,7 +156,10 @@ Outcome apply_binary(BinaryOp op, const Value& a, const Value& b) {
     return make_string(*a.string() + *b.string());
   }
   if (!a.is_number() || !b.is_number())
-    return fmt::format("'{}' does not work on {} and {}", spelling(op), type_name(a), type_name(b));
+    return fmt::format("'{}' does not work on {} and {}{}", spelling(op), type_name(a), type_name(b),
+                       op == BinaryOp::add && (a.string() || b.string())
+                           ? "; a string takes a value in as in \"name{i}\""
+                           : "");
   return i && j ? integer_arithmetic(op, *i, *j) : float_arithmetic(op, a.number(), b.number());
 }
 

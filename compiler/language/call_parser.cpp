@@ -21,7 +21,19 @@ ExprPtr ExpressionParser::stage() {
     tokens_.expected("an op or a block after '|>'");
     return nullptr;
   }
+  if (refuse_nameless_reuse()) return nullptr;
   return call(std::move(label), false);
+}
+
+// `reuse Head(x)`
+bool ExpressionParser::refuse_nameless_reuse() {
+  if (!tokens_.at_word("reuse") || tokens_.peek(1).kind != TokenKind::identifier) return false;
+  const Token& callee = tokens_.peek(1);
+  tokens_.error(callee.where,
+                fmt::format("'reuse' stands before the name of the layer whose weights are used again: write "
+                            "reuse name: {}",
+                            callee.text));
+  return true;
 }
 
 ExprPtr ExpressionParser::call(std::optional<Label> label, bool needs_parentheses) {

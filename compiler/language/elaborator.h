@@ -168,6 +168,7 @@ class Elaborator {
   Value call_builtin(const Builtin& builtin, const Invocation& invocation);
   Value sum_of_tensors(const List& list, SourceLocation where);
   Value call_tensor_function(std::string_view name, const Invocation& invocation);
+  Value parameter(const Invocation& invocation);
   Value shape_of(NodeId id) const;
   Value split(NodeId id, const Invocation& invocation);
   Value likely_parts(NodeId id, const Value& parts, SourceLocation where);
@@ -187,6 +188,7 @@ class Elaborator {
     OpAttrs attrs;
     std::vector<NodeId> tensors;
     std::vector<SourceLocation> tensor_places;
+    std::optional<NodeId> kernel;  // of a conv, where it is made of parameters instead of being one
     std::map<std::string_view, SourceLocation> field_places;
     std::vector<std::string_view> wrong_fields;  // given wrong or not at all; the attributes hold defaults
     bool poisoned = false;
@@ -204,8 +206,11 @@ class Elaborator {
   // What an operator on tensors stands for.
   Value call_operator(std::string_view op, SourceLocation where, std::vector<BoundArgument> arguments);
   Value call_affine(SourceLocation where, BoundArgument x, const Value& scale, const Value& shift);
+  std::optional<Likely> likely_of_any(const OpCall& op);
   void check_complete(OpCall& op, SourceLocation where);
   void take_positional(OpCall& op, const BoundArgument& argument, size_t& next_required);
+  // Whether the argument is a convolution's kernel.
+  bool take_kernel(OpCall& op, const BoundArgument& argument);
   void take_field(OpCall& op, const FieldInfo& field, const BoundArgument& argument);
   void refuse_positional(OpCall& op, const BoundArgument& argument);
   // Whether the first number is that of the input's channels, as PyTorch's layers have it.

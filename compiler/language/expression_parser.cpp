@@ -32,6 +32,10 @@ const OperatorRow* find_operator(const Token& token) {
   return nullptr;
 }
 
+bool ends_statement(const Token& token) {
+  return token.kind == TokenKind::newline || token.kind == TokenKind::end || token.is("}");
+}
+
 class Nesting {
  public:
   explicit Nesting(uint32_t& count) : count_(++count) {}
@@ -98,6 +102,13 @@ bool ExpressionParser::refuse_after_pipe(const Pipe& pipe) {
                   fmt::format("expected ':' after the layer's name, found '='; write {}: op(...)", name));
     return true;
   }
+  if (bare && token.is("{")) {  // x |> layer{i}: conv(...)
+    const std::string name(tokens_.previous().text);
+    tokens_.error(
+        token.where,
+        fmt::format("a layer's name with a number in it is written {0}[i]: or \"{0}{{i}}\":", name));
+    return true;
+  }
   if (!find_operator(token) && !token.is("**")) return false;
   if (bare && token.is("-")) {  // x |> layer-1: conv(...)
     std::string name(tokens_.previous().text);
@@ -128,8 +139,11 @@ ExprPtr ExpressionParser::binary(int minimum) {
     const OperatorRow* row = find_operator(tokens_.peek());
     if (!row || row->precedence < minimum) return left;
     SourceLocation where = tokens_.next().where;
-    if (tokens_.at("=")) {
-      tokens_.error(where, fmt::format("there is no '{0}='; write name = name {0} ...", row->spelling));
+    const bool twice = (row->spelling == "+" || row->spelling == "-") && tokens_.at(row->spelling);
+    if (tokens_.at("=") || (twice && ends_statement(tokens_.peek(1)))) {
+      const auto* name = left->as<NameRef>();
+      tokens_.error(where, fmt::format("there is no '{0}{1}'; write {2} = {2} {0} {3}", row->spelling,
+                                       tokens_.peek().text, name ? name->name : "name", twice ? "1" : "..."));
       return nullptr;
     }
     ExprPtr right = binary(row->precedence + 1);
@@ -354,6 +368,7 @@ ExprPtr ExpressionParser::parenthesised() {
 }
 
 ExprPtr ExpressionParser::name_or_call() {
+  if (refuse_nameless_reuse()) return nullptr;
   if (tokens_.peek(1).is("(")) return call(std::nullopt, true);
   const Token token = tokens_.next();
   return make(NameRef{std::string(token.text)}, token.where, token.where.line);

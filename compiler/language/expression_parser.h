@@ -42,6 +42,7 @@ class ExpressionParser {
   ast::ExprPtr call(std::optional<ast::Label> label, bool needs_parentheses);
   bool arguments(ast::Call& call, const Token& opening);
   bool colon_argument();
+  bool refuse_nameless_reuse();
   bool refuse_after_pipe(const ast::Pipe& pipe);
   // A label if one begins here and a ':' ends it; moves nothing otherwise.
   std::optional<ast::Label> label();

@@ -181,13 +181,15 @@ class Lexer {
     }
   }
 
-  // What C calls `&&` is read as the word that it stands for, so that nothing else is said of it.
+  // What C calls `&&` is read as the word that it stands for, and a single `|` as a pipe, so that nothing
+  // else is said of it.
   void foreign_operator(char c) {
-    std::string_view word = c == '&' ? "and" : "or";
     size_t length = peek(1) == c ? 2 : 1;
-    diagnostics_.error(here(length),
-                       fmt::format("unexpected '{}'; write '{}'", text_.substr(at_, length), word));
-    tokens_.list.push_back({TokenKind::keyword, word, here(length)});
+    const bool pipe = c == '|' && length == 1;
+    std::string_view word = c == '&' ? "and" : pipe ? "|>" : "or";
+    diagnostics_.error(here(length), fmt::format("unexpected '{}'; write '{}'{}", text_.substr(at_, length),
+                                                 word, pipe ? ", or 'or' between conditions" : ""));
+    tokens_.list.push_back({pipe ? TokenKind::symbol : TokenKind::keyword, word, here(length)});
     advance(length);
   }
 
@@ -225,6 +227,7 @@ class Lexer {
     diagnostics_.error(here(length), c == '\r'
                                          ? std::string("unexpected carriage return; lines end in LF or CR LF")
                                          : fmt::format("unexpected character '{}'{}", spelling, hint));
+    if (c == '@') return push(TokenKind::unreadable, length);
     advance(length);
   }
 

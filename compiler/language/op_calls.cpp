@@ -56,15 +56,29 @@ Value Elaborator::call_op(const OpInfo& info, const Invocation& invocation) {
   for (const BoundArgument& argument : invocation.arguments)
     argument.name.empty() ? take_positional(op, argument, next_required) : take_named(op, argument);
   check_complete(op, where);
-  if (info.has_parameters && !invocation.call->label) {
+  const size_t weights = parameters(op.attrs, {DType::f32, {1, 1, 1, 1}}).size() - (op.kernel ? 1 : 0);
+  if (weights > 0 && !invocation.call->label) {
     fail(where, fmt::format("{} has weights and needs a name: write name: {}(...)", info.name, info.name));
     op.poisoned = true;
   }
   bool bad_label = invocation.call->label && invocation.label->empty();
   if (!bad_label && invocation.label) op.poisoned |= !name_layer(invocation, join_path(*invocation.label));
   if (!op.poisoned && !bad_label) return add_op(op, invocation);
-  if (op.has_unknown_tensor) return {};
+  if (op.has_unknown_tensor) return assume(likely_of_any(op), where);
   return assume(mended_result(*convention_, op.attrs, likely_operands(op), op.wrong_fields), where);
+}
+
+// What an op makes of a tensor of which nothing is known, if it takes images only, or vectors only.
+std::optional<Likely> Elaborator::likely_of_any(const OpCall& op) {
+  if (op.info->tensors.max != 1 || activation_of(op.attrs)) return {};
+  Likely image(TensorType{DType::f32, {1, 5040, 48, 48}}), vector(TensorType{DType::f32, {1, 5040}});
+  image.any_channels = image.any_size = vector.any_channels = true;
+  auto of_image = mended_result(*convention_, op.attrs, {&image, 1}, op.wrong_fields);
+  const auto refuses = [&](const Likely& x) { return !likely_result(op.attrs, {&x, 1}); };
+  if (refuses(vector) && !refuses(image)) return of_image;
+  if (refuses(image) && !refuses(vector))
+    return mended_result(*convention_, op.attrs, {&vector, 1}, op.wrong_fields);
+  return {};
 }
 
 // Reports what is missing.
@@ -120,6 +134,7 @@ void Elaborator::take_positional(OpCall& op, const BoundArgument& argument, size
   }
   const auto wanted_field = std::find_if(info.fields.begin() + static_cast<ptrdiff_t>(next_required),
                                          info.fields.end(), [](const FieldInfo& f) { return f.is_required; });
+  if (argument.value.is_tensor() && !wants_tensor && next_required == 0 && take_kernel(op, argument)) return;
   if (argument.value.is_tensor() && !wants_tensor && wanted_field != info.fields.end()) {
     next_required = static_cast<size_t>(wanted_field - info.fields.begin()) + 1;
     return take_field(op, *wanted_field, argument);
@@ -127,9 +142,12 @@ void Elaborator::take_positional(OpCall& op, const BoundArgument& argument, size
   if (argument.value.has_tensors() || (argument.value.may_be_tensors() && wants_tensor)) {
     add_tensors(op, argument.value, argument.where);
     if (info.tensors.max < 0 || static_cast<int>(op.tensors.size()) <= info.tensors.max) return;
-    std::string got = argument.value.list()
-                          ? fmt::format("a list of {}; take it apart first: a, b = ...", op.tensors.size())
-                          : fmt::format("{}", op.tensors.size());
+    const bool list = argument.value.list();
+    std::string got = fmt::format("{}{}", list ? "a list of " : "", op.tensors.size());
+    if (info.name == Add::name)
+      got += "; sum([a, b, c]) adds as many as there are";
+    else if (list)
+      got += "; take it apart first: a, b = ...";
     fail(argument.where, fmt::format("{} takes {} tensor{}, got {}", info.name, info.tensors.max,
                                      info.tensors.max == 1 ? "" : "s", got));
     op.tensors.resize(static_cast<size_t>(info.tensors.max));
@@ -145,14 +163,38 @@ void Elaborator::take_positional(OpCall& op, const BoundArgument& argument, size
   refuse_positional(op, argument);
 }
 
+bool Elaborator::take_kernel(OpCall& op, const BoundArgument& argument) {
+  const NodeId id = argument.value.as<TensorValue>()->id;
+  if (op.tensors.empty() || !op.info->has_parameters) return false;
+  if (id == op.tensors[0]) {
+    fail(argument.where, fmt::format("{} has this tensor already; leave it out", op.info->name));
+    op.poisoned = true;
+    return true;
+  }
+  auto* conv = std::get_if<Conv>(&op.attrs);
+  if (!conv || op.kernel || !graph_[id].is_constant || assumed_.contains(id)) return false;
+  const Shape& shape = graph_[id].type.shape;
+  for (std::string_view field : {"channels", "kernel"}) op.field_places.emplace(field, argument.where);
+  op.kernel = id;
+  if (shape.rank() == 4) {
+    conv->channels = shape[0];
+    conv->kernel = {shape[2], shape[3]};
+    return true;
+  }
+  fail(argument.where,
+       fmt::format("a kernel is [OC, IC / groups, KH, KW], got {}", to_string(graph_[id].type)));
+  op.spoil("channels");
+  op.spoil("kernel");
+  return true;
+}
+
 bool Elaborator::begins_with_input_channels(const OpCall& op) const {
   if (op.tensors.empty()) return false;
   const int64_t channels = likely(op.tensors[0]).type.shape.c();
   constexpr int64_t kLargestKernel = 31;  // larger ones are channels
   if (const auto* conv = std::get_if<Conv>(&op.attrs))
     return conv->kernel.h > kLargestKernel || (conv->channels == channels && conv->kernel.h > 7);
-  const auto* linear = std::get_if<Linear>(&op.attrs);
-  return linear && linear->channels == channels;
+  return std::holds_alternative<Linear>(op.attrs);
 }
 
 // Where a parameter was declared without a type, which makes it a tensor, but a value was meant.
@@ -192,10 +234,11 @@ void Elaborator::refuse_positional(OpCall& op, const BoundArgument& argument) {
     if (value && !maybe_channels && set_field(fitted, field.name, *value).empty()) fits = true;
   }
   const std::string advice =
-      begins_with_input_channels(op) ? "the input's channels are not written: leave out the first number"
-      : names.empty()                ? "leave it out"
-      : fits ? fmt::format("write {}={}", names[0], show(argument.value))
-             : fmt::format("leave it out, or say which it is: {}", fmt::join(names, ", "));
+      begins_with_input_channels(op) && !argument.value.as<bool>()
+          ? "the input's channels are not written: leave out the first number"
+      : names.empty() ? "leave it out"
+      : fits          ? fmt::format("write {}={}", names[0], show(argument.value))
+                      : fmt::format("leave it out, or say which it is: {}", fmt::join(names, ", "));
   fail(argument.where, fmt::format("{} takes no further argument without a name; {}", info.name, advice));
 }
 
@@ -283,6 +326,10 @@ Value Elaborator::add_op(OpCall& op, const Invocation& invocation) {
   std::string path = invocation.label ? join_path(*invocation.label) : std::string();
   std::vector<NodeId> nodes = op.tensors;
   for (const Parameter& parameter : parameters(op.attrs, types[0])) {
+    if (op.kernel && parameter.role == Role::kernel) {
+      nodes.push_back(*op.kernel);
+      continue;
+    }
     std::string name = weight_name(*convention_, path, parameter);
     const bool reuse = reuses(invocation);
     if (reuse && !layers_.contains(name)) {
@@ -307,6 +354,7 @@ Value Elaborator::add_op(OpCall& op, const Invocation& invocation) {
 SourceLocation Elaborator::blamed(const OpCall& op, const OpError& error, const Invocation& invocation) {
   SourceLocation callee = invocation.call->callee.where;
   if (auto field = op.field_places.find(error.field); field != op.field_places.end()) return field->second;
+  if (error.operand == 1 && op.kernel) return op.field_places.at("kernel");
   if (error.operand < 0 || static_cast<size_t>(error.operand) >= op.tensor_places.size()) return callee;
   SourceLocation place = op.tensor_places[static_cast<size_t>(error.operand)];
   // What is piped in begins far away; the op that does not take it is what to look at.

@@ -25,7 +25,13 @@ std::optional<Name> StatementParser::name(std::string_view what) {
 
 std::optional<Let> StatementParser::let() {
   std::optional<Name> name = this->name("a name after 'let'");
-  if (!name || !tokens_.expect("=", "after the name")) return std::nullopt;
+  if (!name) return std::nullopt;
+  if (tokens_.at(":")) {
+    tokens_.error(tokens_.peek().where,
+                  fmt::format("a value's type is not written: let {} = ...", name->text));
+    return std::nullopt;
+  }
+  if (!tokens_.expect("=", "after the name")) return std::nullopt;
   ExprPtr value = expressions_.expression();
   if (!value) return std::nullopt;
   return Let{std::move(*name), std::move(value)};
@@ -208,7 +214,10 @@ std::optional<Stmt> StatementParser::misplaced() {
     tokens_.error(token.where, "there is no 'output'; write return");
     return std::nullopt;
   }
-  if (expressions_.expression())
+  if (!expressions_.expression()) return std::nullopt;
+  if (tokens_.at("."))
+    tokens_.expected("the end of the line");
+  else
     tokens_.error(token.where, "the value of this line is not used; assign it to a name, as in 'y = ...'");
   return std::nullopt;
 }

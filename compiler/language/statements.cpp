@@ -106,7 +106,8 @@ void Elaborator::execute(const ast::For& loop) {
   if (!list) {
     if (!iterable.is_poison())
       fail(loop.iterable->where,
-           fmt::format("'for' needs a list or a range such as 0..n, not {}", type_name(iterable)));
+           fmt::format("'for' needs a list or a range such as 0..n, not {}{}", show_with_type(iterable),
+                       iterable.as<int64_t>() ? fmt::format("; write 0..{}", show(iterable)) : ""));
     return poison_assigned(loop.body);
   }
   for (const ast::Stmt& statement : loop.body.statements)

@@ -1,4 +1,4 @@
-// Functions of a tensor that make a list: its dimensions, its parts.
+// Functions of a tensor that make a list, its dimensions or its parts, and tensors of the weight file.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +14,8 @@ constexpr BuiltinInfo kTensorFunctions[] = {
     {"shape", "shape(x)", "dimensions of a tensor as a list: [N, C, H, W] or [N, C]"},
     {"split", "split(x, count) or split(x, [c1, c2, ...])",
      "list of slices of a tensor's channels: so many equal ones, or of these sizes"},
+    {"parameter", "name: parameter(shape) or name: parameter(shape, kernel=true)",
+     "a tensor of the weight file, of this shape; see Parameters"},
 };
 
 // The sizes of the parts of `channels` channels that `parts` asks for; "" if they fit, else why not.
@@ -50,6 +52,7 @@ bool is_tensor_function(std::string_view name) {
 
 Value Elaborator::call_tensor_function(std::string_view name, const Invocation& invocation) {
   SourceLocation where = invocation.call->callee.where;
+  if (name == "parameter") return parameter(invocation);
   if (invocation.call->label)
     fail(invocation.call->label->where, fmt::format("'{}' makes no layer to name", name));
   const size_t wanted = name == "split" ? 2 : 1;
@@ -65,6 +68,62 @@ Value Elaborator::call_tensor_function(std::string_view name, const Invocation& 
   if (!tensor)
     return fail(x.where, fmt::format("'{}' needs a tensor, not {}", name, with_article(type_name(x.value))));
   return name == "split" ? split(tensor->id, invocation) : shape_of(tensor->id);
+}
+
+namespace {
+
+// "" or what is wrong with the shape of a parameter, which `shape` then is.
+std::string read_shape(const Value& value, Shape& shape) {
+  constexpr std::string_view kForms = "[1, C, 1, 1], [1, C] or, of a kernel, [OC, IC / groups, KH, KW]";
+  const List* list = value.list();
+  if (!list) return fmt::format("a parameter's shape is a list, {}, not {}", kForms, show_with_type(value));
+  std::vector<int64_t> dims;
+  for (const Value& element : list->elements) {
+    const auto* dim = element.as<int64_t>();
+    if (!dim) return fmt::format("a dimension must be an int, got {}", show_with_type(element));
+    dims.push_back(*dim);
+  }
+  if (dims.size() != 2 && dims.size() != 4)
+    return fmt::format("a parameter's shape is {}, not {}; a weight file may leave out the dimensions of 1",
+                       kForms, show(value));
+  shape = Shape(dims);
+  return shape_problem(shape);
+}
+
+}  // namespace
+
+// A tensor of the weight file by itself. One that is a kernel is called and stored as the convention has it.
+Value Elaborator::parameter(const Invocation& invocation) {
+  const SourceLocation where = invocation.call->callee.where;
+  if (!can_make_tensors("parameter", where)) return {};
+  const BoundArgument* shape_argument = nullptr;
+  bool is_kernel = false;
+  for (const BoundArgument& argument : invocation.arguments) {
+    if (argument.value.is_poison()) return {};
+    if (argument.name == "kernel" && argument.value.as<bool>()) {
+      is_kernel = *argument.value.as<bool>();
+    } else if (!shape_argument && (argument.name.empty() || argument.name == "shape")) {
+      shape_argument = &argument;
+    } else {
+      return fail(argument.name_where ? argument.name_where : argument.where,
+                  "'parameter' takes a shape, and kernel=true for a convolution's kernel");
+    }
+  }
+  if (!invocation.call->label)
+    fail(where, "a parameter needs the name that the weight file has for it: write name: parameter(...)");
+  if (!shape_argument) return fail(where, "'parameter' needs a shape, as in parameter([1, 64, 1, 1])");
+  if (const List* list = shape_argument->value.list(); list && list->has_poison) return {};
+  Shape shape;
+  if (std::string problem = read_shape(shape_argument->value, shape); !problem.empty())
+    return fail(shape_argument->where, problem);
+  if (!invocation.call->label || invocation.label->empty()) return {};
+  const std::string path = join_path(*invocation.label);
+  if (!name_layer(invocation, path)) return {};
+  const Parameter wanted{is_kernel ? Role::kernel : Role::scale, shape, !is_kernel};
+  const std::string weight_path = weight_name(*convention_, path, wanted);
+  auto weight = graph_.try_add(OpAttrs(weight_of(*convention_, wanted)), {}, weight_path, where);
+  if (const auto* error = std::get_if<OpError>(&weight)) return fail(where, error->message);
+  return {TensorValue{std::get<NodeId>(weight)}};
 }
 
 Value Elaborator::shape_of(NodeId id) const {

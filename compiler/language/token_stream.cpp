@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "compiler/language/suggest.h"
+#include "ir/op.h"
 
 namespace cardinal {
 
@@ -38,14 +39,29 @@ void TokenStream::mend(SourceLocation where, std::string message) {
 
 namespace {
 
+// What another framework's layer is called here.
+std::string own_name(std::string_view layer) {
+  if (find_op(layer)) return std::string(layer);
+  std::vector<std::string> names;
+  for (const OpInfo& op : op_table())
+    if (!op.internal_op) names.emplace_back(op.name);
+  const std::string own = closest_name(layer, names, op_aliases());
+  return own.empty() ? std::string(layer) : own;
+}
+
 // What to write instead of something that other languages have.
 std::string advice_for(const Token& before, const Token& token, const Token& following) {
   constexpr std::string_view kModules[] = {"F",      "nn",  "torch", "tf", "keras",
                                            "layers", "jnp", "jax",   "np", "mx"};
   if (token.is(".") && std::find(std::begin(kModules), std::end(kModules), before.text) != std::end(kModules))
-    return fmt::format("; there are no modules: write {}", following.text);
+    return fmt::format("; there are no modules: write {}", own_name(following.text));
 
   if (token.is(";")) return "; a statement ends at the end of its line";
+  if (token.is("//")) return "; a comment begins with '#'";
+  if (token.is("if")) return "; write if condition { a } else { b }";
+  if (token.is("for")) return "; there are no comprehensions: add to a list in a loop, list = list + [...]";
+  if (token.kind == TokenKind::string && before.text == "f")
+    return "; leave out the f: {...} inserts a value into every string";
   if (token.is("->")) return "; a pipe is written |>";
   if (token.is(".") && following.text == "shape") return "; the dimensions of a tensor x are shape(x)";
   if (token.is(".") && before.text == "self")
@@ -62,6 +78,16 @@ bool TokenStream::expected(std::string_view what, const std::vector<std::string>
                            std::span<const Alias> aliases) {
   std::string hint = at(TokenKind::identifier) ? did_you_mean(peek().text, candidates, aliases)
                                                : advice_for(previous(), peek(), peek(1));
+  if (at(TokenKind::keyword)) {
+    if (what == "an expression" && misused_.contains(peek().text)) {
+      ++silent_;
+      return false;
+    }
+    if (what.starts_with("a name ")) {
+      misused_.insert(peek().text);
+      hint = "; a keyword cannot be a name, choose another";
+    }
+  }
   error(peek().where, fmt::format("expected {}, found {}{}", what, describe(peek()), hint));
   return false;
 }

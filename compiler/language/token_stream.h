@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -64,7 +65,8 @@ class TokenStream {
   std::vector<Token> tokens_;
   size_t at_ = 0;
   size_t contained_ = 0;
-  size_t silent_ = 0;  // errors at tokens of which the lexer said what is wrong
+  size_t silent_ = 0;                   // errors at tokens of which is said already what is wrong
+  std::set<std::string_view> misused_;  // keywords that were taken for names
   SourceLocation last_error_;
   Diagnostics& diagnostics_;
 };

@@ -89,14 +89,25 @@ double BatchNorm::flops(std::span<const TensorType>, const TensorType& out) cons
 
 Inferred ChannelAffine::infer(std::span<const TensorType> operands) const {
   if (auto error = check_features(name, operands[0])) return *error;
-  if (auto error = check_vectors(operands, 1, 2, operands[0].shape.c())) return *error;
+  for (int i : {1, 2}) {
+    const Shape& values = operands[static_cast<size_t>(i)].shape;
+    const int64_t channels = operands[0].shape.c(), count = values.elements();
+    if (count != 1 && (count != channels || *std::ranges::max_element(values.dims()) != channels))
+      return OpError{fmt::format("operand {} must be one value, or one for each of {} channels, got {}", i,
+                                 channels, to_string(operands[static_cast<size_t>(i)])),
+                     {},
+                     i};
+  }
   return operands[0];
 }
 
 void ChannelAffine::evaluate(std::span<const Tensor* const> operands, Tensor& out) const {
   auto &x = operands[0]->data, &scale = operands[1]->data, &shift = operands[2]->data;
+  const auto of = [](const std::vector<double>& values, int64_t c) {
+    return values[values.size() == 1 ? 0 : static_cast<size_t>(c)];
+  };
   for_each_channel(out.type.shape, [&](int64_t c, size_t first, size_t last) {
-    for (size_t i = first; i < last; ++i) out.data[i] = x[i] * scale[c] + shift[c];
+    for (size_t i = first; i < last; ++i) out.data[i] = x[i] * of(scale, c) + of(shift, c);
   });
 }
 

@@ -40,8 +40,8 @@ struct BatchNorm : NormWeights {
   double flops(std::span<const TensorType> operands, const TensorType& out) const;
 };
 
-// y = x * scale + shift, per channel: batch normalisation that could not be folded into a neighbour.
-// Operands: x [N, C, H, W] or [N, C]; scale [C]; shift [C]; then the epilogue's.
+// y = x * scale + shift, per channel: a batch normalisation that was not folded, or a network's parameters.
+// Operands: x [N, C, H, W] or [N, C]; scale and shift, of C elements or one each; then the epilogue's.
 struct ChannelAffine {
   static constexpr std::string_view name = "channel_affine";
   static constexpr std::string_view summary = "per-channel x * scale + shift (made by passes)";

@@ -154,7 +154,10 @@ TEST_CASE("shape: norms and what folding leaves", "[shape]") {
   CHECK(inferred(BatchNorm{}, {{2, 8}, {8}, {8}, {7}, {8}}) == "the mean must be [8], got f32[7]");
   CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {8}, {8}}) == "f32[2, 8, 3, 3]");
   CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {8}, {4}}) ==
-        "operand 2 must be [8], one value for each of 8 channels, got f32[4]");
+        "operand 2 must be one value, or one for each of 8 channels, got f32[4]");
+  CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {1, 8, 1, 1}, {1}}) == "f32[2, 8, 3, 3]");
+  CHECK(inferred(ChannelAffine{}, {{2, 8, 3, 3}, {1, 4, 2, 1}, {8}}) ==
+        "operand 1 must be one value, or one for each of 8 channels, got f32[1, 4, 2, 1]");
   CHECK(inferred(FoldScale{}, {{8}, {8}}) == "f32[8]");
   CHECK(inferred(FoldScale{}, {{8}, {8}, {8, 4, 3, 3}}) == "f32[8, 4, 3, 3]");
   CHECK(inferred(FoldScale{}, {{8}, {8}, {4, 8, 3, 3}}) ==

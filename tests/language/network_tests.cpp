@@ -88,6 +88,23 @@ TEST_CASE("a layer's only weight may have the layer's name") {
   CHECK(test::graph_of(text).find("channel_scale(%x, @cn.layer_scale)") != std::string::npos);
 }
 
+TEST_CASE("a parameter by itself is a tensor of the weight file, and may be a kernel") {
+  const auto graph = [](const std::string& convention, const std::string& expression) {
+    return test::graph_of("network n {\n" + convention +
+                          "  input x: f32[1, 4, 8, 8]\n  return y = " + expression + "\n}\n");
+  };
+  CHECK(contains({graph("", "x * g.gamma: parameter([1, 4, 1, 1])")}, "mul(%x, @g.gamma)"));
+  CHECK(contains({graph("  convention flax\n", "x * g.gamma: parameter([1, 4, 1, 1])")}, "@params.g.gamma"));
+  CHECK(contains({graph("", "conv(x, c: parameter([8, 4, 3, 3], kernel=true), stride=2)")},
+                 "conv(%x, @c.weight) {channels=8, kernel=3, stride=2}"));
+  CHECK(contains({graph("  convention keras\n", "conv(x, c: parameter([8, 4, 1, 1], kernel=true))")},
+                 "@c.kernel = weight {shape=[8, 4, 1, 1], role=kernel, stored=hwio}"));
+  CHECK(contains({graph("", "b: conv(x, c: parameter([8, 4, 1, 1], kernel=true), bias=true)")}, "@b.bias"));
+  CHECK(contains(
+      {graph("", "conv(x, (c: parameter([8, 4, 3, 3])) |> group_norm(1, scale=false, shift=false))")},
+      "group_norm(@c)"));
+}
+
 TEST_CASE("a network is chosen by name") {
   std::string text =
       "network a {\n  input x: f32[1, 1]\n  return x |> relu\n}\nnetwork b {\n  input x: f32[1, 1]\n  return "

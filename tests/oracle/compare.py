@@ -19,6 +19,7 @@ from table import Row, update
 
 sys.path.insert(0, str(ROOT / "examples/digits"))
 from model import Digits  # noqa: E402
+from newer import ResNeStBlock  # noqa: E402
 from references import REFERENCES, Reference  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
@@ -95,7 +96,7 @@ def randomise(model, x, generator):
             norm.momentum = None  # plain average over the batches seen
             norm.reset_running_stats()
         for block in model.modules():
-            if isinstance(block, torchvision.models.resnet.Bottleneck):
+            if isinstance(block, (torchvision.models.resnet.Bottleneck, ResNeStBlock)):
                 # As trained, blocks change their input little; fifty at full strength amplify rounding a hundredfold.
                 block.bn3.weight *= 0.3
         model.train()

@@ -356,6 +356,37 @@ def norms():
         a=nn.Linear(24, 96), b=nn.Linear(96, 24)), 24)
 
 
+class Standardised(nn.Conv2d):
+    """Qiao et al. 2019, with a gain of each output channel (Brock et al. 2021)."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, bias=False, **options)
+        self.gain = nn.Parameter(torch.rand(self.out_channels, 1, 1, 1) + 0.5)
+
+    def forward(self, x):
+        variance, mean = torch.var_mean(self.weight, (1, 2, 3), keepdim=True, unbiased=False)
+        return self._conv_forward(x, (self.weight - mean) / torch.sqrt(variance + 1e-5) * self.gain, None)
+
+
+def parameters():
+    for shape in ([2, 37, 6, 5], [1, 16, 7, 7], [2, 21]):
+        ones = [1] * (len(shape) - 2)
+        gamma = f"(gamma: parameter({[1, shape[1], *ones]}))"
+        beta = f"beta: parameter({[1, 1, *ones]})"
+        case = function(f"x * {gamma} / (2 + ({beta})) - (reuse {beta})", shape,
+                        lambda m, x: x * m.gamma / (2 + m.beta) - m.beta)
+        case.gamma, case.beta = nn.Parameter(torch.randn(shape[1], *ones)), nn.Parameter(torch.rand(1))
+        yield case
+        case = function(f"relu(x - {gamma}) + x", shape, lambda m, x: F.relu(x - m.gamma) + x)
+        case.gamma = nn.Parameter(torch.randn(1, shape[1], *ones))
+        yield case
+    for groups in (1, 4):
+        yield function(
+            f"conv(x, ((op: parameter([24, {16 // groups}, 3, 3], kernel=true)) |> group_norm(1, scale=false, shift=false)) "
+            f"* (op.gain: parameter([24, 1, 1, 1])), stride=2, groups={groups}) |> relu", [1, 16, 9, 8],
+            lambda m, x: F.relu(m.op(x)), op=Standardised(16, 24, 3, 2, 1, groups=groups))
+
+
 def scalars():
     shape = [1, 19, 7, 9]
     yield function("x * 2", shape, lambda m, x: x * 2)
@@ -371,7 +402,7 @@ def scalars():
 
 def source_of(case):
     shape = ", ".join(str(extent) for extent in case.shape)
-    body = case.text if case.text.startswith(("x ", "(", "1 ", "-x", "relu(", "concat(", "slice(x")) else f"x |> {case.text}"
+    body = case.text if case.text.startswith(("x ", "(", "1 ", "-x", "relu(", "concat(", "slice(x", "conv(x")) else f"x |> {case.text}"
     return f"network op {{\n  input x: f32[{shape}]\n  return {body}\n}}\n"
 
 
@@ -411,7 +442,7 @@ def main():
 
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    cases = [case for case in (*convolutions(), *others(), *same_padding(), *patterns(), *channels(), *norms(), *scalars(),
+    cases = [case for case in (*convolutions(), *others(), *same_padding(), *patterns(), *channels(), *norms(), *parameters(), *scalars(),
                           *slices(), *resizes(), *group_norms(), *arithmetic()) if args.only in case.text]
     worst, failures = 0.0, 0
     for case in cases:

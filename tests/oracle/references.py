@@ -7,6 +7,7 @@ from typing import Any, Callable
 from models import AlexNet2012, CifarResNet, D2lResidual, D2lResNet18, D2lResNeXtBlock, GrownResNet18, HighwayNet, LeNet
 from models import MobileNetV1, NiN, PreActResNet, PyramidNet, ShiftNet, ShiftResNet20, ShuffleNetV1, eca_resnet
 from models import googlenet_trained, regnet, resnet_v1, se_resnext
+from newer import BitResNet, ConvNeXtV2, RepVGG, ResNeSt, Xception
 from relatives import GhostNet, cbam_resnet, res2net, sknet
 from torch import nn
 
@@ -41,6 +42,16 @@ REFERENCES = {
     "sknet50": Reference(lambda: sknet([3, 4, 6, 3])),
     "res2net50_26w_4s": Reference(lambda: res2net([3, 4, 6, 3], 26)),
     "ghostnet": Reference(GhostNet),
+    "xception": Reference(Xception),
+    "repvgg_a0": Reference(lambda: RepVGG([2, 4, 14, 1], 0.75, 2.5)),
+    "repvgg_a0 (deployed)": Reference(
+        lambda: RepVGG([2, 4, 14, 1], 0.75, 2.5, True), "repvgg_a0", {"deploy": "true"}),
+    "repvgg_b0": Reference(lambda: RepVGG([4, 6, 16, 1], 1, 2.5)),
+    "resnest50": Reference(lambda: ResNeSt([3, 4, 6, 3], 32)),
+    "resnest101": Reference(lambda: ResNeSt([3, 4, 23, 3], 64)),
+    "convnext_v2_atto": Reference(lambda: ConvNeXtV2([2, 2, 6, 2], 40)),
+    "convnext_v2_tiny": Reference(lambda: ConvNeXtV2([3, 3, 9, 3], 96)),
+    "bit_resnet50": Reference(lambda: BitResNet([3, 4, 6, 3])),
     "cifar_resnet20": Reference(lambda: CifarResNet(3), odd_size=37),
     "cifar_resnet32": Reference(lambda: CifarResNet(5), odd_size=37),
     "cifar_resnet44": Reference(lambda: CifarResNet(7), odd_size=37),

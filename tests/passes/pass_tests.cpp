@@ -288,6 +288,41 @@ TEST_CASE("complete_norms leaves batch, layer and group norms with both weights"
   CHECK(count<BatchNorm>(lower_batch_norm(g)) == 1);
 }
 
+TEST_CASE("parameters of a value a channel become a multiply and an add, fused like any other") {
+  Graph g;
+  g.name = "parameters";
+  NodeId x = g.add(Input{DType::f32, Shape{2, 8, 5, 5}, Layout::nchw}, {}, "x");
+  const NodeId gamma = g.add(Weight{{1, 8, 1, 1}, Role::scale}, {}, "gamma");
+  const NodeId beta = g.add(Weight{{1, 1, 1, 1}, Role::scale}, {}, "beta");
+  const NodeId conv = layer(g, conv3x3(8), {x}, "conv");
+  const NodeId y = g.add(Add{}, {g.add(Mul{}, {gamma, conv}, "scaled"), g.add(Exp{}, {beta})}, "shifted");
+  g.add(Output{}, {g.add(Relu{}, {g.add(Div{}, {y, gamma}, "divided")})}, "y");
+  const Graph lowered = constant_operands(g);
+  CHECK(count<ChannelAffine>(lowered) == 2);
+  CHECK(difference(g, lowered) < 1e-12);
+  const Graph fused = fuse_epilogues(lowered);
+  CHECK(count<Relu>(fused) == 0);
+  CHECK(difference(g, fused) < 1e-12);
+}
+
+TEST_CASE("a convolution's kernel may be computed from parameters") {
+  Graph g;
+  g.name = "standardised";
+  const NodeId x = g.add(Input{DType::f32, Shape{1, 4, 5, 5}, Layout::nchw}, {}, "x");
+  const NodeId weight = g.add(Weight{{8, 4, 3, 3}, Role::kernel}, {}, "conv.weight");
+  const NodeId kernel = g.add(GroupNorm{{1e-5, false, false}, 1}, {weight}, "kernel");
+  NodeId y = g.add(conv3x3(8), {x, kernel}, "conv");
+  y = layer(g, BatchNorm{}, {y}, "bn");
+  g.add(Output{}, {y}, "y");
+  Result<Graph> done = run_pipeline(g);
+  REQUIRE(done);
+  CHECK(difference(g, *done) < 1e-12);
+  CHECK(done->inputs().size() == 1);
+  int at_run_time = 0;
+  for (NodeId id : done->ids()) at_run_time += !(*done)[id].is_constant;
+  CHECK(at_run_time == 3);  // input, conv, output
+}
+
 TEST_CASE("simplify removes resizes, slices and pads that change nothing") {
   Graph g;
   g.name = "still";

@@ -222,7 +222,9 @@ TEST_CASE("what cannot be planned is said clearly") {
   const Result<Plan> refused = make_plan(constant.graph, avx2_target());
   REQUIRE_FALSE(refused);
   CHECK(refused.error().list()[0].message ==
-        "sum: operand 2 does not depend on any input; only weights may be constant");
+        "sum: operand 2 does not depend on any input; beside a tensor, only +, -, * and / take parameters, "
+        "of one value "
+        "or one a channel");
 }
 
 TEST_CASE("planning a whole network is quick and lossless") {

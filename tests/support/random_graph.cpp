@@ -188,7 +188,7 @@ class Generator {
         added = chance(0.7) ? graph_.try_add(Mul{}, {x, like(x)}, name) : quotient(x, name);
         break;
       case 3:
-        added = layer(random_norm(shape(x)), x, name);
+        added = chance(0.2) ? with_parameter(x, name) : layer(random_norm(shape(x)), x, name);
         break;
       case 4:
         added = image ? layer(random_conv(shape(x)), x, name)
@@ -224,6 +224,17 @@ class Generator {
     }
     if (auto* id = std::get_if<NodeId>(&added))
       if (graph_[*id].type.shape.elements() < 40000) values_.push_back(*id);
+  }
+
+  // x with a parameter of one value, or of one a channel, or what is computed from it.
+  std::variant<NodeId, OpError> with_parameter(NodeId x, const std::string& name) {
+    Shape values = shape(x).rank() == 4 ? Shape{1, 1, 1, 1} : Shape{1, 1};
+    if (chance(0.7)) values[1] = shape(x).c();
+    NodeId p = graph_.add(Weight{values, Role::scale}, {}, name + ".parameter");
+    if (chance(0.3)) p = graph_.add(Affine{0.5, 0.25}, {p}, name + ".half");
+    if (chance(0.3)) return graph_.try_add(Div{}, {x, p}, name);
+    const bool first = chance(0.5);
+    return graph_.try_add(chance(0.5) ? OpAttrs(Add{}) : Mul{}, {first ? p : x, first ? x : p}, name);
   }
 
   // Squeeze-and-excite: x * sigmoid(conv(global_avg_pool(x))).

@@ -240,6 +240,14 @@ TEST_CASE("which stored shapes serve a weight") {
   CHECK_FALSE(serves({5, 3, 8, 1}, depthwise));
   CHECK_FALSE(serves({3, 5, 4, 2}, {{8, 2, 3, 5}, Role::kernel, StoredOrder::hwio}));
   CHECK_FALSE(serves({3, 5, 8, 1}, {{8, 1, 3, 5}, Role::kernel}));
+  // Frameworks keep a value a channel as they broadcast it.
+  const Weight per_channel{{1, 8, 1, 1}, Role::scale};
+  CHECK(serves({8}, per_channel));
+  CHECK(serves({8, 1, 1}, per_channel));
+  CHECK(serves({1, 1, 1, 8}, per_channel));
+  CHECK_FALSE(serves({4, 2}, per_channel));
+  CHECK_FALSE(serves({1}, per_channel));
+  CHECK(serves({}, {{1, 1, 1, 1}, Role::scale}));
 }
 
 TEST_CASE("a kernel in another convention's order names that convention") {
