@@ -171,9 +171,12 @@ Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation
     return fail(invocation.call->label->where,
                 fmt::format("'{}' computes values and makes no layer to name", callable.name.text));
   if (!is_fn && !can_make_tensors(callable.name.text, where)) return {};
-  if (frame_->depth >= kMaxCallDepth)
-    return fail(where, fmt::format("calls are nested more than {} deep; does '{}' call itself without end?",
-                                   kMaxCallDepth, callable.name.text));
+  if (frame_->depth >= kMaxCallDepth) {
+    fail(where, fmt::format("calls are nested more than {} deep; does '{}' call itself without end?",
+                            kMaxCallDepth, callable.name.text));
+    reporter_.stop();  // going on would call it again from every depth
+    return {};
+  }
   Frame frame;
   frame.callable = &callable;
   frame.file = callable.file;

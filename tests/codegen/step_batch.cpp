@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <random>
+#include <span>
 
 #include "codegen/codegen.h"
 #include "codegen/llvm_target.h"
@@ -39,38 +40,62 @@ AlignedFloats aligned_copy(const std::vector<float>& values) {
   return copy;
 }
 
-// Runs steps [first, last], `grain` units at a time, on a memory of given contents; returns what is there
-// afterwards.
-using RunSteps = std::function<Result<std::vector<float>>(size_t first, size_t last, int64_t grain,
-                                                          const std::vector<float>& memory)>;
+// A memory on which steps run.
+class Machine {
+ public:
+  virtual ~Machine() = default;
+  virtual std::span<float> memory() = 0;
+  // Steps [first, last], `grain` units at a time.
+  virtual Status run(size_t first, size_t last, int64_t grain) = 0;
+};
 
-Result<RunSteps> run_here(const std::string& object, const std::string& path) {
-  Result<LoadedNetwork> network = link_and_load(object, "batch", path);
-  if (!network) return network.take_error();
-  return RunSteps(
-      [network = *network](size_t first, size_t last, int64_t grain, const std::vector<float>& contents) {
-        const AlignedFloats memory = aligned_copy(contents);
-        const cardinal_frame frame{nullptr, nullptr, network.model->weights, memory.get()};
-        for (size_t i = first; i <= last; ++i) {
-          const cardinal_step& step = network.model->steps[i];
-          for (int64_t begin = 0; begin < step.units; begin += grain)
-            step.task(&frame, begin, std::min(begin + grain, step.units));
-        }
-        return std::vector<float>(memory.get(), memory.get() + contents.size());
-      });
-}
+class ThisMachine : public Machine {
+ public:
+  ThisMachine(LoadedNetwork network, const std::vector<float>& contents)
+      : network_(std::move(network)), memory_(aligned_copy(contents)), floats_(contents.size()) {}
+  std::span<float> memory() override { return {memory_.get(), floats_}; }
+  Status run(size_t first, size_t last, int64_t grain) override {
+    const cardinal_frame frame{nullptr, nullptr, network_.model->weights, memory_.get()};
+    for (size_t i = first; i <= last; ++i) {
+      const cardinal_step& step = network_.model->steps[i];
+      for (int64_t begin = 0; begin < step.units; begin += grain)
+        step.task(&frame, begin, std::min(begin + grain, step.units));
+    }
+    return ok();
+  }
 
-Result<RunSteps> run_emulated(const std::string& object, const std::string& path, size_t memory_floats) {
+ private:
+  LoadedNetwork network_;
+  AlignedFloats memory_;
+  size_t floats_;
+};
+
+class EmulatedMachine : public Machine {
+ public:
+  EmulatedMachine(EmulatedNetwork network, const std::vector<float>& contents)
+      : network_(std::move(network)) {
+    std::copy(contents.begin(), contents.end(), network_.memory().begin());
+  }
+  std::span<float> memory() override { return network_.memory(); }
+  Status run(size_t first, size_t last, int64_t grain) override {
+    return network_.run_steps(first, last, grain);
+  }
+
+ private:
+  EmulatedNetwork network_;
+};
+
+Result<std::unique_ptr<Machine>> load(const std::string& object, const std::string& path,
+                                      const Target& target, const std::vector<float>& contents) {
+  if (!is_aarch64(target)) {
+    Result<LoadedNetwork> network = link_and_load(object, "batch", path);
+    if (!network) return network.take_error();
+    return std::unique_ptr<Machine>(std::make_unique<ThisMachine>(*std::move(network), contents));
+  }
   if (Status linked = link_shared(object, "batch", path); !linked) return linked.take_error();
-  Result<EmulatedNetwork> network = EmulatedNetwork::load(path, memory_floats);
+  Result<EmulatedNetwork> network = EmulatedNetwork::load(path, contents.size());
   if (!network) return network.take_error();
-  return RunSteps(
-      [network = *network](size_t first, size_t last, int64_t grain,
-                           const std::vector<float>& contents) mutable -> Result<std::vector<float>> {
-        std::copy(contents.begin(), contents.end(), network.memory().begin());
-        if (Status done = network.run_steps(first, last, grain); !done) return done.take_error();
-        return std::vector<float>(network.memory().begin(), network.memory().end());
-      });
+  return std::unique_ptr<Machine>(std::make_unique<EmulatedMachine>(*std::move(network), contents));
 }
 
 }  // namespace
@@ -112,7 +137,9 @@ void StepBatch::add_chain(std::vector<Step> steps, Reference reference, double t
     step.name = fmt::format("step {} {}", plan_.steps.size(), kernel_name(step.kernel));
     plan_.steps.push_back(std::move(step));
   }
-  cases_.push_back({first, plan_.steps.size() - 1, std::move(reference), tolerance, 0});
+  const size_t begin = cases_.empty() ? 0 : cases_.back().end;
+  cases_.push_back(
+      {first, plan_.steps.size() - 1, std::move(reference), tolerance, 0, begin, memory_.size()});
 }
 
 std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
@@ -124,25 +151,32 @@ std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
   if (!object) return object.error().render(SourceMap());
   const ScratchDirectory directory;
   const std::string path = directory.file("batch.so");
-  const Result<RunSteps> run =
-      is_aarch64(plan_.target) ? run_emulated(*object, path, memory_.size()) : run_here(*object, path);
-  if (!run) return run.error().render(SourceMap());
+  const Result<std::unique_ptr<Machine>> machine = load(*object, path, plan_.target, memory_);
+  if (!machine) return machine.error().render(SourceMap());
+  const std::span<float> memory = (*machine)->memory().first(memory_.size());
 
   for (const Case& c : cases_) {
     const std::string& name = plan_.steps[c.last].name;
+    const std::span<float> part = memory.subspan(c.begin, c.end - c.begin);
     std::vector<float> first;
     constexpr int64_t kAll = std::numeric_limits<int64_t>::max() / 2;
     for (int64_t grain : {kAll, int64_t{1}, int64_t{7}}) {
-      const Result<std::vector<float>> after = (*run)(c.first, c.last, grain, memory_);
-      if (!after) return fmt::format("{}: {}", name, after.error().render(SourceMap()));
-      const std::string problem = check_case(c, *after);
+      const Status done = (*machine)->run(c.first, c.last, grain);
+      if (!done) return fmt::format("{}: {}", name, done.error().render(SourceMap()));
+      const std::vector<float> after(part.begin(), part.end());
+      std::copy_n(memory_.begin() + static_cast<std::ptrdiff_t>(c.begin), part.size(), part.begin());
+      const std::string problem = check_case(c, after);
       if (!problem.empty()) return fmt::format("{}, {} units at a time: {}", name, grain, problem);
-      if (first.empty()) first = *after;
-      if (std::memcmp(first.data(), after->data(), after->size() * sizeof(float)) != 0)
+      if (first.empty()) first = after;
+      if (std::memcmp(first.data(), after.data(), after.size() * sizeof(float)) != 0)
         return fmt::format("{}: {} units at a time give other bits than all at once", name, grain);
     }
     if (results) results->push_back(output_of(c, first));
   }
+  const auto strayed = std::mismatch(memory.begin(), memory.end(), memory_.begin()).first;
+  if (strayed != memory.end())
+    return fmt::format("float {} was written by a step of another part of the memory",
+                       strayed - memory.begin());
   return "";
 }
 
@@ -152,12 +186,13 @@ std::vector<float> StepBatch::output_of(const Case& c, const std::vector<float>&
   for (int64_t n = 0; n < out.shape.n(); ++n)
     for (int64_t channel = 0; channel < out.shape.c(); ++channel)
       for (int64_t h = 0; h < out.shape.h(); ++h)
-        for (int64_t w = 0; w < out.shape.w(); ++w) values.push_back(after[offset_of(out, n, channel, h, w)]);
+        for (int64_t w = 0; w < out.shape.w(); ++w)
+          values.push_back(after[offset_of(out, n, channel, h, w) - c.begin]);
   return values;
 }
 
 std::string StepBatch::check_case(const Case& expected, const std::vector<float>& after) const {
-  std::vector<bool> may_change(memory_.size());
+  std::vector<char> may_change(after.size());
   // Calls f(n, c, h, w, place) for the elements of an output and the lanes that are written with them.
   auto each_written = [&](const View& out, auto f) {
     const int64_t channels = out.shape.c();
@@ -165,11 +200,12 @@ std::string StepBatch::check_case(const Case& expected, const std::vector<float>
     for (int64_t n = 0; n < out.shape.n(); ++n)
       for (int64_t c = 0; c < lanes; ++c)
         for (int64_t h = 0; h < out.shape.h(); ++h)
-          for (int64_t w = 0; w < out.shape.w(); ++w) f(n, c, h, w, offset_of(out, n, c, h, w));
+          for (int64_t w = 0; w < out.shape.w(); ++w)
+            f(n, c, h, w, offset_of(out, n, c, h, w) - expected.begin);
   };
   for (size_t i = expected.first; i <= expected.last; ++i)
     each_written(plan_.steps[i].output,
-                 [&](auto, auto, auto, auto, size_t place) { may_change[place] = true; });
+                 [&](auto, auto, auto, auto, size_t place) { may_change.at(place) = true; });
 
   const View& out = plan_.steps[expected.last].output;
   const int64_t channels = out.shape.c();
@@ -189,8 +225,8 @@ std::string StepBatch::check_case(const Case& expected, const std::vector<float>
   });
   if (!problem.empty()) return problem;
   for (size_t place = 0; place < after.size(); ++place)
-    if (!may_change[place] && after[place] != memory_[place])
-      return fmt::format("writes float {}, which is not part of its output {} at {}", place,
+    if (!may_change[place] && after[place] != memory_[expected.begin + place])
+      return fmt::format("writes float {}, which is not part of its output {} at {}", expected.begin + place,
                          to_string(out.shape), out.offset);
   return "";
 }

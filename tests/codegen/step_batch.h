@@ -28,7 +28,8 @@ class StepBatch {
   // `zero_lanes` channels after the last must become 0.
   void add(Step step, Reference reference, double tolerance = 0, int64_t zero_lanes = 0);
 
-  // The same for steps that run one after the other; the reference is of the last one's output.
+  // The same for steps that run one after the other; the reference is of the last one's output. What they
+  // write must have been placed since the step or chain before.
   void add_chain(std::vector<Step> steps, Reference reference, double tolerance);
 
   // Compiles all steps into one network and checks each, or chain, its units taken all at once, one by one,
@@ -42,7 +43,9 @@ class StepBatch {
     Reference reference;
     double tolerance;
     int64_t zero_lanes;
+    size_t begin, end;  // of its part of the memory: what was placed since the case before
   };
+  // `after`: what is in the case's part of the memory.
   std::vector<float> output_of(const Case&, const std::vector<float>& after) const;
   std::string check_case(const Case&, const std::vector<float>& after) const;
 

@@ -82,8 +82,8 @@ TEST_CASE("bytes that are not text") {
 TEST_CASE("any prefix and any damaged line of a good file ends in errors or is good") {
   std::string text = test::read_text(test::source_root() + "/examples/networks/d2l_resnet18.nn") +
                      test::read_text(test::source_root() + "/examples/networks/densenet.nn");
-  for (size_t i = 0; i < text.size(); i += 7) errors_of(text.substr(0, i));
-  for (size_t i = 0; i < text.size(); i += 5) {
+  for (size_t i = 0; i < text.size(); i += 17) errors_of(text.substr(0, i));
+  for (size_t i = 0; i < text.size(); i += 13) {
     std::string damaged = text;
     damaged[i] = "(){}[]\"|:.,=#x0"[i % 15];
     errors_of(damaged);
