@@ -25,6 +25,8 @@ constexpr std::array kPairTiles = {
     PairTile{32, 64, 64, 2, 4, 0.4},
 };
 constexpr int kStages = 3;
+// A chunk's epilogue; its first steps are copied while the chunk before is multiplied. An estimate.
+constexpr double kChunkMicroseconds = 0.75;
 constexpr int64_t kMostSums = 96;               // of a thread, so that a step's operands have registers, too
 constexpr int64_t kMostSharedBytes = 99 << 10;  // of every GPU from sm_80 on
 
@@ -73,7 +75,7 @@ std::optional<GpuPairChoice> choice_of(const GpuConvProblem& first, const GpuCon
     return static_cast<double>(ceil_div(reduction, k.tile_k)) *
            run.step_microseconds(2.0 * static_cast<double>(k.tile_m * k.tile_n * k.tile_k), tflops, gpu);
   };
-  const double chunk = steps(a, mma_reduction(s)) + steps(b, a.tile_n) + kFillMicroseconds;
+  const double chunk = steps(a, mma_reduction(s)) + steps(b, a.tile_n) + kChunkMicroseconds;
   const double compute =
       static_cast<double>(run.rounds) * (static_cast<double>(chunks) * chunk + kFillMicroseconds);
   const double traffic = memory_microseconds(static_cast<double>(pair_bytes(first, second)), gpu);

@@ -30,7 +30,9 @@ class MmaConv {
     llvm::Value* steps = e_.value_of(steps_of_part_);
     if (steps_ % steps_of_part_ != 0) steps = e_.min(steps_of_part_, e_.sub(steps_, first_step));
     const int64_t fewest = steps_ - (conv_.split_k - 1) * steps_of_part_;
-    const Values sums = reduction.sums(first_channel_, first_step, steps, fewest);
+    const MmaReduction::Steps part{first_step, steps, fewest};
+    reduction.start(first_channel_, part);
+    const Values sums = reduction.sums(first_channel_, part);
     reduction.tile().keep(sums, shared_memory(e_));
     synchronise(e_);
     finish(reduction.tile());

@@ -1,9 +1,10 @@
 // A convolution and the 1x1 convolution that reads its result, in one kernel:
 //
 //   for each chunk of the first's output channels:                     rolled
-//     the second's weights for the chunk are on their way
+//     the second's weights for the chunk are sent on their way
 //     sums = x * the first's weights                                   mma_reduction.h
 //     8 channels of a pixel at a time: bias, epilogue, store, and into the chunk in shared memory
+//     the first steps of the next chunk's reduction are sent on their way
 //     second sums += chunk * the second's weights
 //   second sums: bias, epilogue, store
 //
@@ -36,16 +37,21 @@ class ConvPair {
     MmaReduction reduction(e_, kernel_, first_, first_pixel_, e_.integer(0));
     MmaTile tile(e_, second_.dtype, second_.tile_m, second_.tile_n, second_.warps_m, second_.warps_n, rows_);
     const int64_t chunks = ceil_div(first_.shape.oc, first_.tile_n);
-    const int64_t steps = ceil_div(mma_reduction(first_.shape), first_.tile_k);
+    const int64_t count = ceil_div(mma_reduction(first_.shape), first_.tile_k);
+    const MmaReduction::Steps steps{e_.integer(0), e_.integer(count), count};
+    reduction.start(e_.integer(0), steps);
     const Values sums = e_.for_range(0, chunks, 1, tile.zeros(), [&](llvm::Value* chunk, Values second) {
       llvm::Value* first_channel = e_.mul(chunk, first_.tile_n);
       synchronise(e_);  // all threads are done with the chunk before
       copy_weights(first_channel);
-      const Values first = reduction.sums(first_channel, e_.integer(0), e_.integer(steps), steps);
+      const Values first = reduction.sums(first_channel, steps);
       reduction.tile().keep(first, shared_);
       synchronise(e_);
       finish_first(reduction.tile(), first_channel);
       synchronise(e_);
+      llvm::Value* next = e_.add(first_channel, first_.tile_n);
+      if (chunks > 1)
+        e_.if_then(e_.less(next, chunks * first_.tile_n), [&] { reduction.start(next, steps); });
       for (int64_t panel = 0; panel < panels(); ++panel)
         tile.multiply_step(byte_offset(e_, chunk_, panel * panel_bytes(first_.tile_m)),
                            byte_offset(e_, weights_, panel * panel_bytes(second_.tile_n)), second);

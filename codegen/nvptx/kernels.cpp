@@ -23,15 +23,17 @@ unsigned index_bits(const Step& step) {
   return outputs && std::all_of(step.inputs.begin(), step.inputs.end(), fits) ? 32 : 64;
 }
 
-// How many thread blocks a multiprocessor must have room for, which bounds registers: 168 a thread, or 128
-// where a loop keeps few sums. Without a number ptxas 13.0 spills single registers where it has hundreds
-// left.
-int resident_thread_blocks(const Step& step) {
-  if (const auto* pair = std::get_if<GpuConvPairKernel>(&step.kernel))
-    return static_cast<int>(pair_thread_blocks(*pair));
-  if (step.launch.threads > 128) return 1;
+// Bounds registers: by how many thread blocks a multiprocessor must have room for, 168 a thread, or 128 where
+// a loop keeps few sums. Without a number ptxas 13.0 spills single registers where it has hundreds left.
+void bound_registers(llvm::Function* function, const Step& step) {
+  int64_t blocks = step.launch.threads > 128 ? 1 : 3;
   const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
-  return conv && conv->algorithm == GpuConvKernel::Algorithm::patch ? 4 : 3;
+  if (conv && conv->algorithm == GpuConvKernel::Algorithm::patch) blocks = 4;
+  if (const auto* pair = std::get_if<GpuConvPairKernel>(&step.kernel)) {
+    blocks = pair_thread_blocks(*pair);
+    if (blocks == 1) return function->addFnAttr("nvvm.maxnreg", "168");
+  }
+  function->addFnAttr("nvvm.minctasm", std::to_string(blocks));
 }
 
 // The builder is left in the entry block.
@@ -43,7 +45,7 @@ GpuKernel begin_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
   function->setCallingConv(llvm::CallingConv::PTX_Kernel);
   function->setDoesNotThrow();
   function->addFnAttr("nvvm.reqntid", fmt::format("{},1,1", step.launch.threads));
-  function->addFnAttr("nvvm.minctasm", std::to_string(resident_thread_blocks(step)));
+  bound_registers(function, step);
   e.builder.SetInsertPoint(llvm::BasicBlock::Create(e.module.getContext(), "entry", function));
   unsigned next = 0;
   GpuKernel kernel{step, function->getArg(next++)};

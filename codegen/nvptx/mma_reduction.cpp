@@ -46,7 +46,7 @@ MmaReduction::PixelRow MmaReduction::pixel_row(llvm::Value* pixel, llvm::Value* 
   return {offset, top, left};
 }
 
-void MmaReduction::start(llvm::Value* first_channel) {
+void MmaReduction::find_weights(llvm::Value* first_channel) {
   weight_rows_.clear();
   for (int64_t i = 0; i < conv_.tile_n; i += rows_of_pass()) {
     // Rows beyond the last channel are never stored.
@@ -108,25 +108,28 @@ llvm::Value* MmaReduction::next_stage(llvm::Value* stage) {
   return e_.builder.CreateSelect(is_end, e_.integer(0), next);
 }
 
-Values MmaReduction::sums(llvm::Value* first_channel, llvm::Value* first_step, llvm::Value* steps,
-                          int64_t fewest) {
-  start(first_channel);
+void MmaReduction::start(llvm::Value* first_channel, const Steps& steps) {
+  find_weights(first_channel);
   for (int64_t step = 0; step + 1 < conv_.stages; ++step) {
-    const auto copy = [&] { copy_step(e_.add(first_step, step), e_.integer(step * stage_bytes())); };
-    step < fewest ? copy() : e_.if_then(e_.builder.CreateICmpSGT(steps, e_.integer(step)), copy);
+    const auto copy = [&] { copy_step(e_.add(steps.first, step), e_.integer(step * stage_bytes())); };
+    step < steps.fewest ? copy() : e_.if_then(e_.builder.CreateICmpSGT(steps.count, e_.integer(step)), copy);
     commit_copies(e_);
   }
+}
+
+Values MmaReduction::sums(llvm::Value* first_channel, const Steps& steps) {
+  find_weights(first_channel);
   Values carried = tile_.zeros();
   carried.push_back(e_.integer(0));                                   // the stage that is read
   carried.push_back(e_.integer((conv_.stages - 1) * stage_bytes()));  // the one that is written
   carried = e_.for_range(
-      0, steps, 1, carried,
+      0, steps.count, 1, carried,
       [&](llvm::Value* step, Values now) {
         llvm::Value *write = now.pop_back_val(), *read = now.pop_back_val();
         wait_for_copies(e_, conv_.stages - 2);
         synchronise(e_);
         llvm::Value* ahead = e_.add(step, conv_.stages - 1);
-        e_.if_then(e_.less(ahead, steps), [&] { copy_step(e_.add(first_step, ahead), write); });
+        e_.if_then(e_.less(ahead, steps.count), [&] { copy_step(e_.add(steps.first, ahead), write); });
         commit_copies(e_);
         llvm::Value* x = byte_offset(e_, shared_, read);
         tile_.multiply_step(x, byte_offset(e_, x, conv_.tile_m * rows_.bytes()), now);

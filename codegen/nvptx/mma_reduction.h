@@ -21,10 +21,16 @@ class MmaReduction {
   MmaReduction(Emitter&, const GpuKernel&, const GpuConvKernel&, llvm::Value* first_pixel,
                llvm::Value* group);
 
-  // The sums over steps [first_step, first_step + steps), of which there are `fewest` at least, of the tile
-  // of output channels of the group from `first_channel` on. Afterwards no copy is on its way, and no thread
+  // Steps [first, first + count), of which there are `fewest` at least.
+  struct Steps {
+    llvm::Value *first, *count;
+    int64_t fewest;
+  };
+  // Sends the first steps on their way, for the tile of output channels of the group from `first_channel` on.
+  void start(llvm::Value* first_channel, const Steps&);
+  // After that: the sums. Other copies may have been sent since. Afterwards none is on its way, and no thread
   // reads shared memory.
-  Values sums(llvm::Value* first_channel, llvm::Value* first_step, llvm::Value* steps, int64_t fewest);
+  Values sums(llvm::Value* first_channel, const Steps&);
   const MmaTile& tile() const { return tile_; }
 
   static SharedRows rows_of(const GpuConvKernel& k) {
@@ -45,7 +51,7 @@ class MmaReduction {
   int64_t stage_bytes() const { return (conv_.tile_m + conv_.tile_n) * rows_.bytes(); }
   bool always_inside() const;
   PixelRow pixel_row(llvm::Value* pixel, llvm::Value* group);
-  void start(llvm::Value* first_channel);
+  void find_weights(llvm::Value* first_channel);
   void copy_step(llvm::Value* step, llvm::Value* stage);
   llvm::Value* exists(const PixelRow& row, llvm::Value* ky, llvm::Value* kx, llvm::Value* in_reduction);
   llvm::Value* pass(llvm::Value* place, size_t i);

@@ -108,8 +108,8 @@ TEST_CASE("what is for CPUs or for GPUs only says what to do instead") {
     CHECK_THAT(outcome.err, Contains(why));
   };
   refused("profile tiny.so", "`cardinal bench --json` times each step of one on a GPU");
-  for (const char* verb : {"verify", "tune"})
-    refused(std::string(verb) + " tiny.nn --weights random:3 --target sm_80", "use --target native");
+  refused("verify tiny.nn --weights random:3 --target sm_80", "use --target native");
+  refused("tune tiny.nn --weights random:3 --target sm_80", "--plan FILE overrides them");
   refused("compile tiny.nn --weights random:3 --precision tf32 -o x.so", "--precision is for GPUs");
   refused("compile tiny.nn --weights random:3 --target sm_80 --precision int8 -o x.so", "tf32");
 }
