@@ -64,6 +64,7 @@ const cardinal_gpu_launch* ModelDescription::describe_launch(const Step& step, c
     pointers.push_back({space, view.index, static_cast<uint64_t>(view.offset * dtype_bytes(view.dtype))});
   };
   add(step.output);
+  if (step.second_output) add(*step.second_output);
   for (const View& input : step.inputs) add(input);
   for (const PackedWeight& weight : step.weights)
     pointers.push_back({CARDINAL_GPU_WEIGHTS, 0, static_cast<uint64_t>(weight.offset) * sizeof(float)});

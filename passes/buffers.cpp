@@ -37,6 +37,7 @@ class BufferAssignment {
       for (size_t i = 0; i < draft.input_buffers.size(); ++i)
         resolve(draft.step.inputs[i], draft.input_buffers[i]);
       resolve(draft.step.output, draft.output_buffer);
+      if (draft.step.second_output) resolve(*draft.step.second_output, draft.second_output_buffer);
       plan.steps.push_back(std::move(draft.step));
     }
     for (Location& value : placement_.values) {
@@ -62,6 +63,7 @@ class BufferAssignment {
       };
       for (int buffer : steps_[at(i)].input_buffers) touch(buffer);
       touch(steps_[at(i)].output_buffer);
+      if (steps_[at(i)].step.second_output) touch(steps_[at(i)].second_output_buffer);
     }
   }
 
@@ -74,6 +76,7 @@ class BufferAssignment {
     const bool conv = direct || std::holds_alternative<WinogradKernel>(step.kernel) ||
                       std::holds_alternative<StrassenKernel>(step.kernel) ||
                       std::holds_alternative<GpuConvKernel>(step.kernel) ||
+                      std::holds_alternative<GpuConvPairKernel>(step.kernel) ||
                       std::holds_alternative<SplitSumKernel>(step.kernel);
     if (!conv && !std::holds_alternative<PointwiseKernel>(step.kernel)) return false;
     View view = step.inputs[j];
@@ -104,6 +107,7 @@ class BufferAssignment {
   }
 
   static bool may_write_over(const DraftStep& draft, int out, int in) {
+    if (draft.second_output_buffer == out || draft.second_output_buffer == in) return false;
     const bool writes = draft.output_buffer == out;
     bool reads_in = false;
     for (size_t j = 0; j < draft.input_buffers.size(); ++j) {
@@ -121,6 +125,7 @@ class BufferAssignment {
     for (DraftStep& draft : steps_) {
       std::replace(draft.input_buffers.begin(), draft.input_buffers.end(), out, in);
       if (draft.output_buffer == out) draft.output_buffer = in;
+      if (draft.second_output_buffer == out) draft.second_output_buffer = in;
     }
     for (Location& value : placement_.values)
       if (value.buffer == out) value.buffer = in;

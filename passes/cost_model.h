@@ -13,6 +13,7 @@ namespace cardinal {
 struct StepOverride {
   std::optional<ConvAlgorithm> algorithm;
   std::optional<GpuConvKernel::Algorithm> gpu_algorithm;
+  std::optional<bool> paired;  // on a GPU: in one kernel with the convolution before it
   std::optional<int> pixels, panel, k_unroll;
   SourceLocation where;
 };

@@ -35,6 +35,7 @@ std::string describe_candidates(const Step& step) {
       slowest = std::max(slowest, c.microseconds);
     }
   }
+  if (!step.remark.empty()) text += "          " + step.remark + "\n";
   if (left_out > 0) text += fmt::format("          and {} more, up to {:.1f} us\n", left_out, slowest);
   return text;
 }
@@ -65,7 +66,7 @@ bool cold_weights(const Plan& plan) {
 }
 
 std::string explain(const Plan& plan, const Graph& graph, const ExplainOptions& options) {
-  const Ceilings most = options.ceilings.value_or(ceilings_of(plan.target));
+  const Ceilings most = options.ceilings.value_or(ceilings_of(plan));
   const bool cold = cold_weights(plan);
   std::string steps;
   double floor_us = 0, measured_us = 0;

@@ -20,11 +20,15 @@ double valid_taps(const ConvShape& s) {
 }  // namespace
 
 Ceilings ceilings_of(const Target& target) {
-  if (const auto& gpu = target.gpu)
-    return {gpu->tensor_tflops * 1e6, gpu->memory_gbps * 1e3, gpu->memory_gbps * 1e3};
   const double cycles = target.ghz * 1e3;
   return {2.0 * target.vector_lanes * target.fma_per_cycle * cycles, kMemoryBytesPerMicrosecond,
           kL2BytesPerCycle * cycles};
+}
+
+Ceilings ceilings_of(const Plan& plan) {
+  const auto& gpu = plan.target.gpu;
+  if (!gpu) return ceilings_of(plan.target);
+  return {plan.product_tflops * 1e6, gpu->memory_gbps * 1e3, gpu->memory_gbps * 1e3};
 }
 
 Work work_of(const Step& step) {

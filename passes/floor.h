@@ -15,8 +15,10 @@ struct Ceilings {
   double memory_bytes = 0;  // from DRAM, however many cores read
   double cache_bytes = 0;   // from L2
 };
-// By a target's facts, of one core, or of a whole GPU, whose tensors are all taken to be in its memory.
+// By a target's facts, of one core.
 Ceilings ceilings_of(const Target&);
+// The same, or of a whole GPU, whose tensors are all taken to be in its memory.
+Ceilings ceilings_of(const Plan&);
 
 // What a step has to do. Multiply-adds with padding and what a fast algorithm saves do not count.
 struct Work {

@@ -6,19 +6,18 @@
 #include <array>
 #include <optional>
 
+#include "passes/gpu_cost.h"
+
 namespace cardinal {
 
 namespace {
 
 using Algorithm = GpuConvKernel::Algorithm;
 
-// Estimates, to be fitted when kernels have been measured.
-constexpr double kLaunchMicroseconds = 2;
-constexpr double kStepMicroseconds = 0.12;  // of a reduction step through shared memory, at least
-constexpr double kSimtStepMicroseconds = 0.02;
-constexpr double kFillMicroseconds = 1.5;  // until the first step's data is there, and for the epilogue
+constexpr double kSimtStepMicroseconds = 0.02;  // an estimate, as those of gpu_cost.h
 
-// `efficiency` is the share of the tensor cores' rate that enough thread blocks of the tile reach.
+// `efficiency` is the share of the tensor cores' rate that enough thread blocks of the tile reach; `k` is of
+// 16-bit values.
 struct MmaTile {
   int m, n, k, warps_m, warps_n, stages;
   double efficiency;
@@ -30,29 +29,14 @@ constexpr std::array kMmaTiles = {
     MmaTile{32, 64, 64, 1, 4, 4, 0.45},  MmaTile{16, 64, 64, 1, 4, 4, 0.25},
 };
 
-double seconds_of(double flops, double tflops) { return flops / (tflops * 1e6); }  // in us
-
 int64_t elements(const ConvShape& s) { return s.n * s.oc * s.oh * s.ow; }
 
-double memory_microseconds(const GpuConvProblem& p, const GpuFacts& gpu, double extra_bytes = 0) {
-  const ConvShape& s = p.shape;
-  const int64_t size = dtype_bytes(p.dtype);
-  const int64_t values =
-      elements(s) * (1 + epilogue_operands(p.epilogue)) + s.oc * s.ic / s.groups * s.kh * s.kw;
-  const int64_t bytes = values * size + s.n * s.ic * s.ih * s.iw * dtype_bytes(p.x.dtype);
-  return (static_cast<double>(bytes) + extra_bytes) / (gpu.memory_gbps * 1e3);
+double memory_of(const GpuConvProblem& p, const GpuFacts& gpu) {
+  return memory_microseconds(static_cast<double>(gpu_conv_bytes(p)), gpu);
 }
 
 double direct_flops(const ConvShape& s) {
   return 2.0 * static_cast<double>(elements(s)) * static_cast<double>(s.ic / s.groups * s.kh * s.kw);
-}
-
-bool vector_readable(const GpuConvProblem& p) {
-  const View& x = p.x;
-  bool good = x.dtype == p.dtype && x.stride_c == 1 && x.stride_block == kChannelBlock &&
-              (x.padded || p.shape.ic % 8 == 0);
-  for (int64_t distance : {x.offset, x.stride_n, x.stride_h, x.stride_w}) good = good && distance % 8 == 0;
-  return good;
 }
 
 // ---- mma
@@ -62,34 +46,32 @@ std::optional<GpuConvChoice> mma_choice(const GpuConvProblem& p, const GpuFacts&
   const ConvShape& s = p.shape;
   GpuConvChoice choice;
   GpuConvKernel& k = choice.kernel;
-  k = {Algorithm::mma, s, p.dtype, tile.m, tile.n, tile.k, tile.warps_m, tile.warps_n, tile.stages, split};
+  const int64_t tile_k = tile.k * 2 / dtype_bytes(p.dtype);  // as many bytes of any type
+  k = {Algorithm::mma, s, p.dtype, tile.m, tile.n, tile_k, tile.warps_m, tile.warps_n, tile.stages, split};
   k.epilogue = p.epilogue;
-  const int64_t steps = ceil_div(mma_reduction(s), tile.k), steps_of_part = ceil_div(steps, split);
+  const int64_t steps = ceil_div(mma_reduction(s), tile_k), steps_of_part = ceil_div(steps, split);
   if (split > 1 && (steps_of_part < 4 || ceil_div(steps, steps_of_part) != split)) return std::nullopt;
-  choice.copies_input = !vector_readable(p);
+  choice.copies_input = !mma_can_read(p);
 
   const int64_t pixels = s.n * s.oh * s.ow;
   const int64_t blocks = ceil_div(pixels, tile.m) * ceil_div(s.oc / s.groups, tile.n) * s.groups * split;
   const int64_t resident =
       std::clamp<int64_t>((gpu.shared_bytes + 1024) / (mma_shared_bytes(k) + 1024), 1, 2);
-  const double multiprocessor_tflops = gpu.tensor_tflops * tile.efficiency / gpu.multiprocessors;
-  const double step_flops = 2.0 * tile.m * tile.n * tile.k;
-  // A multiprocessor works on up to `resident` thread blocks at once, whose steps then take that much longer.
-  const int64_t rounds = ceil_div(blocks, int64_t{gpu.multiprocessors} * resident);
-  const int64_t together = std::min(resident, ceil_div(blocks, int64_t{gpu.multiprocessors}));
-  const double step = std::max(kStepMicroseconds,
-                               static_cast<double>(together) * seconds_of(step_flops, multiprocessor_tflops));
-  double compute =
-      static_cast<double>(rounds) * (static_cast<double>(steps_of_part) * step + kFillMicroseconds);
-  double time = std::max(compute, memory_microseconds(p, gpu)) + kLaunchMicroseconds;
+  const GpuRounds run(blocks, resident, gpu);
+  const double tflops = mma_tflops(p.dtype, gpu) * tile.efficiency;
+  const double step = run.step_microseconds(2.0 * tile.m * tile.n * k.tile_k, tflops, gpu);
+  const double compute =
+      static_cast<double>(run.rounds) * (static_cast<double>(steps_of_part) * step + kFillMicroseconds);
+  double time = std::max(compute, memory_of(p, gpu)) + kLaunchMicroseconds;
   if (split > 1) {
     const double part_bytes = 4.0 * static_cast<double>(elements(s) * split);
-    time += 2 * part_bytes / (gpu.memory_gbps * 1e3) + kLaunchMicroseconds + 1;
+    time += 2 * memory_microseconds(part_bytes, gpu) + kLaunchMicroseconds + 1;
   }
   if (choice.copies_input)
-    time += kLaunchMicroseconds + static_cast<double>(s.n * s.ih * s.iw * round_up(s.ic, kChannelBlock) * 4) /
-                                      (gpu.memory_gbps * 1e3);
-  choice.candidate.text = fmt::format("mma {}x{}x{} stages {}{}, {} thread blocks{}", tile.m, tile.n, tile.k,
+    time +=
+        kLaunchMicroseconds +
+        memory_microseconds(static_cast<double>(s.n * s.ih * s.iw * round_up(s.ic, kChannelBlock) * 4), gpu);
+  choice.candidate.text = fmt::format("mma {}x{}x{} stages {}{}, {} thread blocks{}", tile.m, tile.n, tile_k,
                                       tile.stages, split > 1 ? fmt::format(" split {}", split) : "", blocks,
                                       choice.copies_input ? ", copies x" : "");
   choice.candidate.microseconds = time;
@@ -98,7 +80,7 @@ std::optional<GpuConvChoice> mma_choice(const GpuConvProblem& p, const GpuFacts&
 
 bool mma_possible(const GpuConvProblem& p) {
   const ConvShape& s = p.shape;
-  return p.dtype != DType::f32 &&
+  return (p.dtype != DType::f32 || p.tf32) &&
          (s.groups == 1 || (s.ic / s.groups % 8 == 0 && s.oc / s.groups % 8 == 0 && s.groups <= 65535));
 }
 
@@ -177,11 +159,11 @@ void add_patch_choice(const GpuConvProblem& p, const GpuFacts& gpu, std::vector<
   // A third of the rate: fragments are loaded for every few products, and warps wait for their patch.
   const double flops = 2.0 * kPatchPixels * static_cast<double>(blocks * k.tile_n * patch.steps() * 16);
   const int64_t rounds = ceil_div(blocks, int64_t{gpu.multiprocessors} * 2);
-  const double compute =
-      std::max(seconds_of(flops, gpu.tensor_tflops / 3), static_cast<double>(rounds) * kFillMicroseconds);
+  const double compute = std::max(arithmetic_microseconds(flops, gpu.tensor_tflops / 3),
+                                  static_cast<double>(rounds) * kFillMicroseconds);
   choice.candidate.text = fmt::format("patch {}x{}x{} window {}, {} thread blocks", k.tile_h, k.tile_w,
                                       k.tile_n, k.window, blocks);
-  choice.candidate.microseconds = std::max(compute, memory_microseconds(p, gpu)) + kLaunchMicroseconds;
+  choice.candidate.microseconds = std::max(compute, memory_of(p, gpu)) + kLaunchMicroseconds;
   all.push_back(std::move(choice));
 }
 
@@ -199,15 +181,39 @@ GpuConvChoice simt_choice(const GpuConvProblem& p, const GpuFacts& gpu, Algorith
       algorithm == Algorithm::depthwise && p.shape.stride_w == 1 ? std::min<int64_t>(4, p.shape.ow) : 1;
   // A thread goes through its reduction one step after the other.
   const int64_t steps = p.shape.kh * p.shape.kw * (p.shape.ic / p.shape.groups);
-  const double compute = std::max(seconds_of(direct_flops(p.shape), gpu.simt_tflops * efficiency),
-                                  static_cast<double>(steps) * kSimtStepMicroseconds);
+  const double compute =
+      std::max(arithmetic_microseconds(direct_flops(p.shape), gpu.simt_tflops * efficiency),
+               static_cast<double>(steps) * kSimtStepMicroseconds);
   choice.candidate.text =
       algorithm == Algorithm::depthwise ? fmt::format("depthwise 1x{}x8", k.tile_w) : "simt 1x8";
-  choice.candidate.microseconds = std::max(compute, memory_microseconds(p, gpu)) + kLaunchMicroseconds;
+  choice.candidate.microseconds = std::max(compute, memory_of(p, gpu)) + kLaunchMicroseconds;
   return choice;
 }
 
 }  // namespace
+
+double mma_tflops(DType dtype, const GpuFacts& gpu) {
+  return dtype == DType::f32 ? gpu.tensor_tflops / 2 : gpu.tensor_tflops;
+}
+
+double product_tflops(DType dtype, bool tf32, const GpuFacts& gpu) {
+  return dtype == DType::f32 && !tf32 ? gpu.simt_tflops : mma_tflops(dtype, gpu);
+}
+
+int64_t gpu_conv_bytes(const GpuConvProblem& p) {
+  const ConvShape& s = p.shape;
+  const int64_t values =
+      elements(s) * (1 + epilogue_operands(p.epilogue)) + s.oc * s.ic / s.groups * s.kh * s.kw;
+  return values * dtype_bytes(p.dtype) + s.n * s.ic * s.ih * s.iw * dtype_bytes(p.x.dtype);
+}
+
+bool mma_can_read(const GpuConvProblem& p) {
+  const View& x = p.x;
+  bool good = x.dtype == p.dtype && x.stride_c == 1 && x.stride_block == kChannelBlock &&
+              (x.padded || p.shape.ic % 8 == 0);
+  for (int64_t distance : {x.offset, x.stride_n, x.stride_h, x.stride_w}) good = good && distance % 8 == 0;
+  return good;
+}
 
 std::vector<GpuConvChoice> gpu_conv_choices(const GpuConvProblem& p, const GpuFacts& gpu) {
   const ConvShape& s = p.shape;
@@ -230,10 +236,12 @@ int64_t mma_weight_row(const ConvShape& s) {
   return round_up(mma_reduction(s), kLongestStep);
 }
 
+int64_t mma_sums_bytes(const GpuConvKernel& k) {
+  return k.tile_m * (k.tile_n + kMmaSumsPad) * int64_t{sizeof(float)};
+}
+
 int64_t mma_shared_bytes(const GpuConvKernel& k) {
-  const int64_t stages = k.stages * (k.tile_m + k.tile_n) * k.tile_k * dtype_bytes(k.dtype);
-  const int64_t sums = k.tile_m * (k.tile_n + kMmaSumsPad) * int64_t{sizeof(float)};
-  return std::max(stages, sums);
+  return std::max(k.stages * (k.tile_m + k.tile_n) * k.tile_k * dtype_bytes(k.dtype), mma_sums_bytes(k));
 }
 
 View split_view(const GpuConvKernel& k) {

@@ -14,6 +14,7 @@ struct GpuConvProblem {
   DType dtype = DType::f16;  // of values and weights
   Epilogue epilogue;
   std::optional<GpuConvKernel::Algorithm> wanted;
+  bool tf32 = false;  // whether f32 values may be rounded to 11 bits and multiplied on tensor cores
 };
 
 struct GpuConvChoice {
@@ -25,6 +26,14 @@ struct GpuConvChoice {
 // Best first; empty only if what is wanted cannot be.
 std::vector<GpuConvChoice> gpu_conv_choices(const GpuConvProblem&, const GpuFacts&);
 
+// Operands, result and weights, each once.
+int64_t gpu_conv_bytes(const GpuConvProblem&);
+// Of tensor cores on values of a type, and of whatever multiplies values of a plan's precision.
+double mma_tflops(DType, const GpuFacts&);
+double product_tflops(DType, bool tf32, const GpuFacts&);
+// Whether the mma algorithm can read x where it is: in whole 16-byte vectors of channels.
+bool mma_can_read(const GpuConvProblem&);
+
 // ---- what the kernels' emitters and packing share with the choice
 
 // Channels of a group that a tap of the mma algorithm's reduction has: whole 16-byte vectors.
@@ -33,7 +42,8 @@ int64_t mma_reduction(const ConvShape&);   // kh * kw * mma_tap_channels
 int64_t mma_weight_row(const ConvShape&);  // of the packed weights, whole steps of any tile_k
 inline constexpr int64_t kMmaSumsPad =
     8;  // floats between rows of sums in shared memory, against bank conflicts
-int64_t mma_shared_bytes(const GpuConvKernel&);
+int64_t mma_sums_bytes(const GpuConvKernel&);    // of a tile, in shared memory
+int64_t mma_shared_bytes(const GpuConvKernel&);  // the same or the stages, of which there is more
 
 // The sums of a split convolution's parts.
 View split_view(const GpuConvKernel&);

@@ -3,12 +3,12 @@
 #include <algorithm>
 
 #include "passes/gpu_conv_choice.h"
+#include "passes/gpu_cost.h"
+#include "passes/gpu_pair_choice.h"
 
 namespace cardinal {
 
 namespace {
-
-constexpr double kLaunchMicroseconds = 2;  // as in gpu_conv_choice.cpp
 
 GpuLaunch items(int64_t count) { return {ceil_div(count, kItemThreads), 1, 1, kItemThreads}; }
 
@@ -47,6 +47,10 @@ struct LaunchOf {
       return items(k.shape.n * k.shape.oh * ceil_div(k.shape.ow, k.tile_w) * channel_vectors(out));
     return launch_of(step, k);
   }
+  GpuLaunch operator()(const GpuConvPairKernel& k) const {
+    const ConvShape& s = k.first.shape;
+    return {ceil_div(s.n * s.oh * s.ow, k.first.tile_m), 1, 1, kPairThreads, pair_memory(k).bytes};
+  }
   // A thread block for 8 vectors of channels, whose pixels 16 threads share.
   GpuLaunch image_reduction() const {
     return {ceil_div(channel_vectors(step.output), 8), step.output.shape.n(), 1, 128, 128 * kGpuVector * 4};
@@ -80,10 +84,11 @@ void set_gpu_launches(Plan& plan) {
     step.launch = std::visit(LaunchOf{step}, step.kernel);
     step.units = step.launch.thread_blocks();
     step.bytes = bytes_of(step.output);
+    if (step.second_output) step.bytes += bytes_of(*step.second_output);
     for (const View& input : step.inputs) step.bytes += bytes_of(input);
     for (const PackedWeight& weight : step.weights) step.bytes += weight.floats * int64_t{sizeof(float)};
     step.predicted_us =
-        static_cast<double>(step.bytes) / (plan.target.gpu->memory_gbps * 1e3) + kLaunchMicroseconds;
+        memory_microseconds(static_cast<double>(step.bytes), *plan.target.gpu) + kLaunchMicroseconds;
     if (!step.candidates.empty()) step.predicted_us = step.candidates[0].microseconds;
   }
 }

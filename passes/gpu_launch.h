@@ -5,7 +5,8 @@
 
 namespace cardinal {
 
-// Sets every step's launch, units, compulsory bytes and, where none is set, predicted time.
+// Sets every step's launch, units, compulsory bytes and, where none is set, predicted time. Weights are laid
+// out.
 void set_gpu_launches(Plan&);
 
 // Kernels over independent items: one thread each.

@@ -196,6 +196,7 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
     const auto entry = options.overrides.find(name);
     const StepOverride wanted = entry == options.overrides.end() ? StepOverride{} : entry->second;
     unused.erase(name);
+    if (wanted.paired) errors.error(wanted.where, fmt::format("{}: paired is for GPUs", name));
     if (wanted.gpu_algorithm)
       errors.error(wanted.where,
                    fmt::format("{}: {} is an algorithm of GPUs", name, to_string(*wanted.gpu_algorithm)));

@@ -42,11 +42,18 @@ std::string apply_setting(std::string_view key, std::string_view value, StepOver
         "GPU mma, patch, depthwise or simt",
         value);
   }
+  if (key == "paired") {
+    if (value != "on" && value != "off") return fmt::format("paired must be on or off, not '{}'", value);
+    step.paired = value == "on";
+    return {};
+  }
   std::optional<int>* field = key == "pixels"     ? &step.pixels
                               : key == "panel"    ? &step.panel
                               : key == "k_unroll" ? &step.k_unroll
                                                   : nullptr;
-  if (!field) return fmt::format("unknown setting '{}'; use algorithm, pixels, panel or k_unroll", key);
+  if (!field)
+    return fmt::format("unknown setting '{}'; use algorithm, pixels, panel, k_unroll or, on a GPU, paired",
+                       key);
   // No register tile is larger than this, and no inner loop should be.
   constexpr int kMost = 64;
   int number = 0;
@@ -108,6 +115,8 @@ std::string print_overrides(const Plan& plan, const Graph& graph) {
     };
     if (const auto* conv = std::get_if<ConvKernel>(&step.kernel)) text += tile(*conv);
     if (const auto* fast = std::get_if<StrassenKernel>(&step.kernel)) text += tile(*fast);
+    if (std::holds_alternative<GpuConvPairKernel>(step.kernel))
+      text += fmt::format("{} paired=on\n", step.name.substr(name.size() + 1));
     if (const auto* gpu = std::get_if<GpuConvKernel>(&step.kernel))
       text += fmt::format("{} algorithm={}\n", name, to_string(gpu->algorithm));
   }

@@ -28,9 +28,16 @@ std::pair<int64_t, int64_t> panel_channels(const ConvKernel& kernel, int64_t p) 
   return {first * kChannelBlock, std::min((first + kernel.reduce_blocks) * kChannelBlock, kernel.shape.ic)};
 }
 
+const GpuConvKernel& gpu_conv(const Step& step, const PackedWeight& weight) {
+  const auto* pair = std::get_if<GpuConvPairKernel>(&step.kernel);
+  if (!pair) return std::get<GpuConvKernel>(step.kernel);
+  return weight.second ? pair->second : pair->first;
+}
+
 int64_t packed_floats(const Step& step, const PackedWeight& weight) {
   const Packing packing = weight.packing;
-  const int64_t blocks = step.output.blocks(), ic = step.inputs[0].shape.c();
+  const View& output = weight.second ? *step.second_output : step.output;
+  const int64_t blocks = output.blocks(), ic = step.inputs[0].shape.c();
   if (packing == Packing::strassen_products) return blocks / 2 * strassen_block_floats(ic);
   if (packing == Packing::strassen_ratios) return ic / 2;
   if (packing == Packing::strassen_scales) {
@@ -39,7 +46,7 @@ int64_t packed_floats(const Step& step, const PackedWeight& weight) {
   }
   if (packing == Packing::channel_vector) return blocks * kChannelBlock;
   if (packing == Packing::taps) return round_up(std::get<ChannelConvKernel>(step.kernel).size, kChannelBlock);
-  if (packing == Packing::gpu_conv) return gpu_packed_floats(std::get<GpuConvKernel>(step.kernel));
+  if (packing == Packing::gpu_conv) return gpu_packed_floats(gpu_conv(step, weight));
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
   const ConvShape& s = kernel.shape;
   if (packing != Packing::conv_lanes) return ceil_div(s.oc, kChannelBlock) * weight_block_floats(kernel);
@@ -116,7 +123,7 @@ void pack(const Step& step, const PackedWeight& weight, const Tensor& constant, 
     case Packing::strassen_scales:
       return copy(former.factors(weight, constant).scales, out);
     case Packing::gpu_conv:
-      return pack_gpu_conv(std::get<GpuConvKernel>(step.kernel), constant, out);
+      return pack_gpu_conv(gpu_conv(step, weight), constant, out);
     case Packing::conv_lanes:
       return pack_lanes(std::get<ConvKernel>(step.kernel), constant, out);
     default:
@@ -173,8 +180,7 @@ bool depends_on_kernel(Packing packing) {
 
 PackingKey packing_key(const Step& step, const PackedWeight& weight) {
   if (weight.packing == Packing::gpu_conv)
-    return {weight.constant, weight.packing, weight.floats,
-            gpu_packing_key(std::get<GpuConvKernel>(step.kernel)), 1};
+    return {weight.constant, weight.packing, weight.floats, gpu_packing_key(gpu_conv(step, weight)), 1};
   if (!depends_on_kernel(weight.packing))
     return {weight.constant, weight.packing, weight.floats, {weight.first_channel}, weight.product};
   const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);

@@ -24,7 +24,7 @@ constexpr std::array kPasses = {
     Pass{"constant_operands", "parameters of a value a channel into a multiply and an add",
          constant_operands},
     Pass{"dense_projections", "the pixels that a strided 1x1 convolution reads, taken out first",
-         dense_projections},
+         dense_projections, true},
     Pass{"flatten_concats", "one concat of all parts, so that none copies", flatten_concats},
     Pass{"fuse_epilogues", "residual adds, products and activations into their producers", fuse_epilogues},
     Pass{"fold_constants", "gather expressions over weights alone, to be evaluated when packing",
@@ -88,7 +88,9 @@ Result<Graph> run_pipeline(const Graph& source, const PipelineOptions& options) 
   if (options.after) options.after("source", source);
   Graph graph = source;
   for (const Pass& pass : kPasses) {
-    if (std::find(options.disabled.begin(), options.disabled.end(), pass.name) == options.disabled.end()) {
+    const bool disabled =
+        std::find(options.disabled.begin(), options.disabled.end(), pass.name) != options.disabled.end();
+    if (!disabled && !(options.gpu && pass.cpus_only)) {
       graph = pass.run(graph);
       if (options.verify) {
         if (Diagnostics problems = verify(graph); problems.has_errors()) {

@@ -14,6 +14,7 @@ struct Pass {
   std::string_view name;     // as --print-after spells it
   std::string_view summary;  // one line
   Graph (*run)(const Graph&);
+  bool cpus_only = false;  // worth nothing on a GPU
 };
 
 std::span<const Pass> pass_table();
@@ -21,6 +22,7 @@ std::span<const Pass> pass_table();
 struct PipelineOptions {
   std::string stop_after;             // run up to and including this pass; "" for all
   std::vector<std::string> disabled;  // passes to leave out
+  bool gpu = false;                   // leave out the passes that are for CPUs only
   bool verify = true;                 // check the graph's invariants after each pass
   // Called with each pass's name and result ("source" for the graph as elaborated).
   std::function<void(std::string_view pass, const Graph&)> after;

@@ -75,6 +75,7 @@ struct PackedWeight {
   NodeId constant{};  // the constant node it is made of
   Packing packing = Packing::channel_vector;
   int64_t first_channel = 0;  // channel_vector: the values before are left out
+  bool second = false;        // of a GpuConvPairKernel's second convolution
   int product = -1;    // strassen_*: of the first level that is cut up once more; -1: the kernel itself
   int64_t offset = 0;  // floats from the start of the packed weights, a multiple of 16
   int64_t floats = 0;
@@ -194,6 +195,17 @@ struct GpuConvKernel {
 };
 
 std::string_view to_string(GpuConvKernel::Algorithm);
+
+// A convolution and the 1x1 convolution that reads its result, both by the mma algorithm: a thread block
+// computes all output channels of both for the first's tile_m pixels. It computes the first's tile_n at a
+// time, finishes and stores them, and adds what they contribute to all of the second's, its tile_n, without
+// reading them again.
+// Operands: inputs[0] is the first's x, then its epilogue's; the second's epilogue has none. The result of
+// the first is the step's output, that of the second its second_output. Weights: the first's kernel, its bias
+// if any, and the same of the second.
+struct GpuConvPairKernel {
+  GpuConvKernel first, second;
+};
 
 // Adds up the parts of a split convolution and finishes it. inputs[0] is the parts, the rest the epilogue's
 // operands; weights[0] the bias if any.
@@ -354,10 +366,10 @@ struct ResponseNormKernel {
 };
 
 using Kernel =
-    std::variant<ConvKernel, GpuConvKernel, SplitSumKernel, WinogradKernel, StrassenSumsKernel,
-                 StrassenKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel, ResizeKernel,
-                 AdaptivePoolKernel, PadKernel, SoftmaxKernel, ChannelPoolKernel, LayerNormKernel,
-                 MomentsKernel, GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
+    std::variant<ConvKernel, GpuConvKernel, GpuConvPairKernel, SplitSumKernel, WinogradKernel,
+                 StrassenSumsKernel, StrassenKernel, PoolKernel, PointwiseKernel, ReorderKernel, GatherKernel,
+                 ResizeKernel, AdaptivePoolKernel, PadKernel, SoftmaxKernel, ChannelPoolKernel,
+                 LayerNormKernel, MomentsKernel, GroupFactorsKernel, ChannelConvKernel, ResponseNormKernel>;
 
 // ---- the plan --------------------------------------------------------------------------------------------
 
@@ -392,6 +404,7 @@ struct Step {
   Kernel kernel;
   std::vector<View> inputs;
   View output;
+  std::optional<View> second_output;  // of a GpuConvPairKernel
   std::vector<PackedWeight> weights;
   int64_t units = 0;  // on a GPU its thread blocks
   GpuLaunch launch;   // on a GPU
@@ -404,6 +417,7 @@ struct Step {
   // The first is the one chosen, then the best first. Of several steps the (first) products have them, and
   // theirs are the times of all.
   std::vector<Candidate> candidates;
+  std::string remark;  // on the choice, for people: what else was considered
 };
 
 struct Plan {
@@ -411,6 +425,7 @@ struct Plan {
   std::vector<Step> steps;  // in execution order
   int64_t workspace_floats = 0;
   int64_t weights_floats = 0;
+  double product_tflops = 0;  // on a GPU: of products in the plan's precision, at most
   // Where each live node's value is after its step; for nodes that alias (flatten, aligned concat parts) too.
   std::vector<View> views;  // by NodeId; shape rank 0 for nodes without a buffer
 };

@@ -34,6 +34,11 @@ std::string name_of(const GpuConvKernel& k) {
                      k.split_k > 1 ? fmt::format("_split{}", k.split_k) : "");
 }
 
+std::string name_of(const GpuConvPairKernel& k) {
+  return fmt::format("conv_pair_{}x{}x{}_{}", k.first.tile_m, k.first.tile_n, k.first.tile_k,
+                     k.second.tile_n);
+}
+
 std::string name_of(const SplitSumKernel&) { return "split_sum"; }
 
 std::string name_of(const WinogradKernel& k) {
@@ -115,7 +120,8 @@ std::string describe_views(const Step& step) {
   std::string text;
   for (const View& input : step.inputs)
     text += fmt::format("{}{}", text.empty() ? "" : ", ", describe(input));
-  return fmt::format("{} -> {}", text, describe(step.output));
+  text += " -> " + describe(step.output);
+  return step.second_output ? text + ", " + describe(*step.second_output) : text;
 }
 
 std::string describe_window(const ConvShape& s) {
@@ -151,6 +157,9 @@ std::string details(const Kernel& kernel) {
       Overloaded{
           [](const ConvKernel& k) { return describe_conv(k); },
           [](const GpuConvKernel& k) { return describe_conv(k); },
+          [](const GpuConvPairKernel& k) {
+            return fmt::format("{}; then{}", describe_conv(k.first), describe_conv(k.second));
+          },
           [](const SplitSumKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
           [](const WinogradKernel& k) { return describe_epilogue(k.has_bias, k.epilogue); },
           [](const StrassenKernel& k) {

@@ -24,16 +24,16 @@ bool can_write(const Node& node, const View& view) { return node.is<Flatten>() |
 // Lowers each op in graph order.
 class Planner : private Lowering {
  public:
-  Planner(const Graph& graph, const Target& target, const Format& format, const PlanOptions& options,
-          KernelChoices choices)
+  Planner(const Graph& graph, const Target& target, const Format& format, KernelChoices choices)
       : Lowering(
             graph, target, format,
             place_values(
                 graph, [&graph](NodeId id, const View& view) { return can_write(graph[id], view); }, format)),
-        options_(options),
         choices_(std::move(choices)) {}
 
-  Result<Plan> run(const std::vector<bool>& live) {
+  // `gpu_convs`: null for a CPU.
+  Result<Plan> run(const std::vector<bool>& live, GpuConvs* gpu_convs) {
+    gpu_convs_ = gpu_convs;
     for (NodeId id : graph().ids())
       if (live[index(id)] && !graph()[id].is_constant) lower(id);
     if (errors_.has_errors()) return errors_;
@@ -46,7 +46,7 @@ class Planner : private Lowering {
   void lower(NodeId id) {
     const Node& n = node(id);
     if (n.is<Input>()) return;
-    if (is_conv(n)) return target().gpu ? lower_on_gpu(id) : lower_conv(*this, id, choices_[index(id)]);
+    if (is_conv(n)) return gpu_convs_ ? lower_on_gpu(id) : lower_conv(*this, id, choices_[index(id)]);
     if (n.is<MaxPool>() || n.is<AvgPool>() || n.is<GlobalAvgPool>()) return lower_pool(id);
     if (n.is<Concat>()) return lower_concat(id);
     if (n.is<Flatten>() || n.is<Output>())
@@ -75,7 +75,7 @@ class Planner : private Lowering {
   }
 
   void lower_on_gpu(NodeId id) {
-    if (Status done = lower_gpu_conv(*this, id, options_); !done) errors_.append(done.take_error());
+    if (Status done = gpu_convs_->lower(*this, id); !done) errors_.append(done.take_error());
   }
 
   void lower_concat(NodeId id) {
@@ -239,7 +239,7 @@ class Planner : private Lowering {
     finish_step(std::move(draft));
   }
 
-  const PlanOptions& options_;
+  GpuConvs* gpu_convs_ = nullptr;
   KernelChoices choices_;  // on a CPU
   Diagnostics errors_;
 };
@@ -258,22 +258,27 @@ Result<Plan> make_plan(const Graph& graph, const Target& target, const PlanOptio
   if (Diagnostics errors = check_plannable(graph, live); errors.has_errors()) return errors;
   Format format;
   KernelChoices choices;
+  std::optional<GpuConvs> gpu_convs;
   if (target.gpu) {
-    if (Diagnostics errors = check_gpu_overrides(graph, live, options); errors.has_errors()) return errors;
+    gpu_convs.emplace(graph, live, options);
+    if (Diagnostics errors = gpu_convs->check_overrides(); errors.has_errors()) return errors;
     format = {Layout::nhwc, options.precision};
   } else {
     Result<KernelChoices> chosen = choose_kernels(graph, live, target, options);
     if (!chosen) return chosen.take_error();
     choices = *std::move(chosen);
   }
-  Result<Plan> plan = Planner(graph, target, format, options, std::move(choices)).run(live);
+  Result<Plan> plan =
+      Planner(graph, target, format, std::move(choices)).run(live, gpu_convs ? &*gpu_convs : nullptr);
   if (!plan) return plan;
   plan->target = target;
-  if (target.gpu)
-    set_gpu_launches(*plan);
-  else
-    name_for_tuning(*plan, graph, network_weights(graph, live, options.winograd));
   lay_out_weights(std::span(&*plan, 1));
+  if (target.gpu) {
+    plan->product_tflops = product_tflops(options.precision, options.tf32, *target.gpu);
+    set_gpu_launches(*plan);
+  } else {
+    name_for_tuning(*plan, graph, network_weights(graph, live, options.winograd));
+  }
   return plan;
 }
 

@@ -25,6 +25,10 @@ struct PlanOptions {
   // or for this target and this batch; see choose_kernels.
   bool same_bits = true;
   DType precision = DType::f16;  // of values and weights on a GPU; sums are f32
+  bool tf32 = false;  // f32 only: whether they may be rounded to 11 bits, to be multiplied on tensor cores
+  // Whether a GPU may compute two convolutions in one kernel without being asked for by name; see
+  // GpuConvPairKernel.
+  bool conv_pairs = true;
 };
 
 // One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.

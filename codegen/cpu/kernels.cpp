@@ -27,6 +27,7 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
         emit_conv_lanes(e, step, kernel, arguments);
     }
     void operator()(const GpuConvKernel&) const { llvm_unreachable("a kernel for a GPU"); }
+    void operator()(const GpuConvPairKernel&) const { llvm_unreachable("a kernel for a GPU"); }
     void operator()(const SplitSumKernel&) const { llvm_unreachable("a kernel for a GPU"); }
     void operator()(const WinogradKernel& kernel) const { emit_winograd(e, step, kernel, arguments); }
     void operator()(const StrassenSumsKernel& kernel) const {
@@ -102,6 +103,10 @@ std::string key(const GpuConvKernel& k) {
                      k.patch_channels, k.has_bias, key(k.epilogue));
 }
 
+std::string key(const GpuConvPairKernel& k) {
+  return fmt::format("pair {} then {}", key(k.first), key(k.second));
+}
+
 std::string key(const SplitSumKernel& k) {
   return fmt::format("split_sum {} bias {} epilogue{}", k.parts, k.has_bias, key(k.epilogue));
 }
@@ -165,7 +170,9 @@ std::string key(const ResponseNormKernel& k) {
 std::string kernel_key(const Step& step) {
   std::string text = std::visit([](const auto& kernel) { return key(kernel); }, step.kernel);
   for (const View& view : step.inputs) text += key(view);
-  return text + " -> " + key(step.output) + fmt::format(" w{}", step.weights.size());
+  text += " -> " + key(step.output);
+  if (step.second_output) text += key(*step.second_output);
+  return text + fmt::format(" w{}", step.weights.size());
 }
 
 }  // namespace cardinal

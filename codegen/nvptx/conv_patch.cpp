@@ -2,7 +2,7 @@
 // thread block reads of x is in shared memory once; the tensor core's loads gather each tap's pixels from it.
 //
 //   copy the patch
-//   for each window of input channels:                       rolled
+//   for each window of input channels, or a part of its output channels:   rolled
 //     for each two units of 8 values:                        unrolled
 //       sums[pixels][output channels] += patch * weights     weights straight from global memory
 //     bias, epilogue, store
@@ -15,6 +15,9 @@ namespace cardinal {
 namespace {
 
 constexpr int64_t kThreads = 128, kWarpPixels = 32;
+// Tiles of 8 output channels whose sums are in registers at a time: 32 sums in each thread. ptxas moves loads
+// ahead as far as the loop and the registers allow; with more sums, or without a loop, it then spills.
+constexpr int64_t kMostTiles = 4;
 
 class PatchConv {
  public:
@@ -31,16 +34,24 @@ class PatchConv {
     locate();
     fill_patch();
     prepare_rows();
-    const int64_t windows = conv_.tile_n / 8 / sharing_;
-    e_.for_range(0, windows, 1, [&](llvm::Value* window) {
-      Values sums = reduce(window);
-      for (int64_t tile = 0; tile < sharing_; ++tile)
-        finish(e_.add(e_.mul(window, sharing_), tile),
+    const int64_t tiles = tiles_at_a_time();
+    e_.for_range(0, conv_.tile_n / 8 / tiles, 1, [&](llvm::Value* part) {
+      llvm::Value* first = e_.mul(part, tiles);
+      const Values sums = reduce(e_.div(first, sharing_), first, tiles);
+      for (int64_t tile = 0; tile < tiles; ++tile)
+        finish(e_.add(first, tile),
                llvm::ArrayRef(sums).slice(static_cast<size_t>(tile * 2 * kSumsOfTile), 2 * kSumsOfTile));
     });
   }
 
  private:
+  // All that share a window, or an even part of them.
+  int64_t tiles_at_a_time() const {
+    int64_t tiles = std::min(kMostTiles, sharing_);
+    while (sharing_ % tiles != 0) --tiles;
+    return tiles;
+  }
+
   void locate() {
     const int64_t rows = ceil_div(s_.oh, conv_.tile_h), columns = ceil_div(s_.ow, conv_.tile_w);
     llvm::Value *tile = thread_block(e_, Axis::x), *row = e_.div(tile, columns);
@@ -113,8 +124,9 @@ class PatchConv {
     second_half_ = e_.builder.CreateICmpUGE(lane_, e_.integer(16));
   }
 
-  Values reduce(llvm::Value* window) {
-    Values sums(static_cast<size_t>(sharing_ * 2 * kSumsOfTile), llvm::ConstantFP::get(e_.f32, 0));
+  // Of `tiles` tiles of 8 output channels, `first` and those after it, which are the window's.
+  Values reduce(llvm::Value* window, llvm::Value* first, int64_t tiles) {
+    Values sums(static_cast<size_t>(tiles * 2 * kSumsOfTile), llvm::ConstantFP::get(e_.f32, 0));
     llvm::Value* window_bytes = e_.mul(window, conv_.window * 2);
     for (int64_t step = 0; step < patch_.steps(); ++step) {
       const auto unit = [&](int64_t i) {
@@ -124,8 +136,8 @@ class PatchConv {
       place = e_.add(place, window_bytes);
       std::vector<Values> pixels;
       for (llvm::Value* row : rows_) pixels.push_back(load_matrices(e_, byte_offset(e_, row, place)));
-      for (int64_t tile = 0; tile < sharing_; ++tile) {
-        const Values weights = load_weights(e_.add(e_.mul(window, sharing_), tile), step);
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        const Values weights = load_weights(e_.add(first, tile), step);
         for (size_t i = 0; i < pixels.size(); ++i)
           multiply_tile(e_, conv_.dtype, pixels[i], weights,
                         llvm::MutableArrayRef<llvm::Value*>(sums).slice(

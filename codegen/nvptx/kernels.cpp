@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "passes/gpu_pair_choice.h"
+
 namespace cardinal {
 
 namespace {
@@ -17,30 +19,37 @@ unsigned index_bits(const Step& step) {
         s.n() * v.stride_n + v.blocks() * v.stride_block + s.h() * v.stride_h + s.w() * v.stride_w;
     return last < kMost && s.elements() < kMost;
   };
-  return fits(step.output) && std::all_of(step.inputs.begin(), step.inputs.end(), fits) ? 32 : 64;
+  const bool outputs = fits(step.output) && (!step.second_output || fits(*step.second_output));
+  return outputs && std::all_of(step.inputs.begin(), step.inputs.end(), fits) ? 32 : 64;
 }
 
-// How many thread blocks a multiprocessor must have room for, which bounds registers: 168 a thread, or 128
-// where loads would else be moved far ahead of their use. Found by what ptxas 13.0 spills; without a number
-// it spills single registers where it has hundreds left.
-int resident_thread_blocks(const Step& step) {
-  if (step.launch.threads > 128) return 1;
+// Bounds registers: by how many thread blocks a multiprocessor must have room for, 168 a thread, or 128 where
+// a loop keeps few sums. Without a number ptxas 13.0 spills single registers where it has hundreds left.
+void bound_registers(llvm::Function* function, const Step& step) {
+  int64_t blocks = step.launch.threads > 128 ? 1 : 3;
   const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
-  return conv && conv->algorithm == GpuConvKernel::Algorithm::patch ? 4 : 3;
+  if (conv && conv->algorithm == GpuConvKernel::Algorithm::patch) blocks = 4;
+  if (const auto* pair = std::get_if<GpuConvPairKernel>(&step.kernel)) {
+    blocks = pair_thread_blocks(*pair);
+    if (blocks == 1) return function->addFnAttr("nvvm.maxnreg", "168");
+  }
+  function->addFnAttr("nvvm.minctasm", std::to_string(blocks));
 }
 
 // The builder is left in the entry block.
 GpuKernel begin_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
-  const llvm::SmallVector<llvm::Type*> parameters(1 + step.inputs.size() + step.weights.size(), e.ptr);
+  const llvm::SmallVector<llvm::Type*> parameters(
+      1 + step.second_output.has_value() + step.inputs.size() + step.weights.size(), e.ptr);
   auto* type = llvm::FunctionType::get(e.builder.getVoidTy(), parameters, false);
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, name, e.module);
   function->setCallingConv(llvm::CallingConv::PTX_Kernel);
   function->setDoesNotThrow();
   function->addFnAttr("nvvm.reqntid", fmt::format("{},1,1", step.launch.threads));
-  function->addFnAttr("nvvm.minctasm", std::to_string(resident_thread_blocks(step)));
+  bound_registers(function, step);
   e.builder.SetInsertPoint(llvm::BasicBlock::Create(e.module.getContext(), "entry", function));
-  GpuKernel kernel{step, function->getArg(0)};
-  unsigned next = 1;
+  unsigned next = 0;
+  GpuKernel kernel{step, function->getArg(next++)};
+  if (step.second_output) kernel.second_out = function->getArg(next++);
   for (size_t i = 0; i < step.inputs.size(); ++i) kernel.inputs.push_back(function->getArg(next++));
   for (size_t i = 0; i < step.weights.size(); ++i) {
     // Nobody writes weights while kernels run: they may be loaded through the read-only cache.
@@ -72,6 +81,7 @@ struct Emit {
     else
       emit_gpu_pool(e, kernel, k);
   }
+  void operator()(const GpuConvPairKernel& k) const { emit_gpu_conv_pair(e, kernel, k); }
   void operator()(const SplitSumKernel& k) const { emit_gpu_split_sum(e, kernel, k); }
   void operator()(const PointwiseKernel& k) const { emit_gpu_pointwise(e, kernel, k); }
   void operator()(const ReorderKernel& k) const { emit_gpu_reorder(e, kernel, k); }

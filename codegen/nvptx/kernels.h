@@ -1,7 +1,7 @@
 // Kernels of a GPU: one function per distinct step, emitted mechanically from the plan.
 //
-// A kernel is `ptx_kernel void name(ptr out, ptr in0, ..., ptr weights0, ...)`, launched as Step::launch
-// says. The pointers are view bases: the view's offset is already added.
+// A kernel is `ptx_kernel void name(ptr out, ptr second_out if there is one, ptr in0, ..., ptr weights0,
+// ...)`, launched as Step::launch says. The pointers are view bases: the view's offset is already added.
 #pragma once
 
 #include "codegen/nvptx/thread.h"
@@ -32,5 +32,6 @@ void emit_gpu_conv_simt(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_depthwise(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_patch(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_mma(Emitter&, const GpuKernel&, const GpuConvKernel&);
+void emit_gpu_conv_pair(Emitter&, const GpuKernel&, const GpuConvPairKernel&);
 
 }  // namespace cardinal

@@ -53,6 +53,7 @@ std::string gpu_kernel_key(const Step& step) {
   };
   for (const View& input : step.inputs) add(input);
   add(step.output);
+  if (step.second_output) add(*step.second_output);
   return key;
 }
 

@@ -23,6 +23,31 @@ Values load_matrices(Emitter& e, llvm::Value* address) {
   return registers;
 }
 
+Values load_operands(Emitter& e, DType dtype, llvm::Value* address) {
+  Values registers = load_matrices(e, address);
+  if (dtype != DType::f32) return registers;
+  for (llvm::Value*& value : registers)
+    value = e.builder.CreateIntrinsic(llvm::Intrinsic::nvvm_f2tf32_rna, {},
+                                      {e.builder.CreateBitCast(value, e.f32)});
+  return registers;
+}
+
+namespace {
+
+llvm::Intrinsic::ID product_of(DType dtype) {
+  switch (dtype) {
+    case DType::f16:
+      return llvm::Intrinsic::nvvm_mma_m16n8k16_row_col_f32_f32;
+    case DType::bf16:
+      return llvm::Intrinsic::nvvm_mma_m16n8k16_row_col_bf16;
+    case DType::f32:
+      break;
+  }
+  return llvm::Intrinsic::nvvm_mma_m16n8k8_row_col_tf32;
+}
+
+}  // namespace
+
 void multiply_tile(Emitter& e, DType dtype, llvm::ArrayRef<llvm::Value*> a, llvm::ArrayRef<llvm::Value*> b,
                    llvm::MutableArrayRef<llvm::Value*> sums) {
   Values arguments;
@@ -31,9 +56,7 @@ void multiply_tile(Emitter& e, DType dtype, llvm::ArrayRef<llvm::Value*> a, llvm
     for (llvm::Value* value : registers)
       arguments.push_back(dtype == DType::f16 ? e.builder.CreateBitCast(value, halves) : value);
   arguments.append(sums.begin(), sums.end());
-  const llvm::Intrinsic::ID id = dtype == DType::f16 ? llvm::Intrinsic::nvvm_mma_m16n8k16_row_col_f32_f32
-                                                     : llvm::Intrinsic::nvvm_mma_m16n8k16_row_col_bf16;
-  llvm::CallInst* call = convergent(e.builder.CreateIntrinsic(id, {}, arguments));
+  llvm::CallInst* call = convergent(e.builder.CreateIntrinsic(product_of(dtype), {}, arguments));
   for (unsigned i = 0; i < sums.size(); ++i) sums[i] = e.builder.CreateExtractValue(call, i);
 }
 

@@ -9,10 +9,11 @@
 
 namespace cardinal {
 
-// The step a kernel is emitted for, and the kernel's parameters: the output, the inputs, the weights.
+// The step a kernel is emitted for, and the kernel's parameters: the outputs, the inputs, the weights.
 struct GpuKernel {
   const Step& step;
   llvm::Value* out = nullptr;
+  llvm::Value* second_out = nullptr;  // of a GpuConvPairKernel
   Values inputs, weights;
 };
 

@@ -29,7 +29,9 @@ Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   options.max_weight_growth = args.max_weight_growth;
   options.same_bits = args.same_bits;
   if (args.precision == "bf16") options.precision = DType::bf16;
-  if (args.precision == "fp32") options.precision = DType::f32;
+  if (args.precision == "fp32" || args.precision == "tf32") options.precision = DType::f32;
+  options.tf32 = args.precision == "tf32";
+  options.conv_pairs = args.conv_pairs;
   for (const std::string& path : args.tuning) {
     Result<Tuning> tuning = read_tuning_file(sources, path);
     if (!tuning) return tuning.take_error();
@@ -78,6 +80,7 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   Progress progress("optimising and planning");
   auto wants = [&options](std::string_view stage) { return options.wants && options.wants(stage); };
   PipelineOptions passes;
+  passes.gpu = targets->front().gpu.has_value();
   passes.after = [&](std::string_view pass, const Graph& graph) {
     if (wants(pass)) options.dump(pass, print(graph, &sources));
   };

@@ -11,7 +11,11 @@ namespace cardinal::driver {
 Result<LoadedPlans> load_plans(const Graph& graph, std::span<const Plan> plans, const WeightStore& weights) {
   const Target& least = plans.front().target;
   if (least.gpu)
-    return Diagnostics("this runs a network on this CPU; choose a target that it is, such as native");
+    return Diagnostics(fmt::format(
+        "this runs the code that it compiles on this CPU, layer by layer, which code for {} is not for; use "
+        "--target "
+        "native, and compare what `cardinal run` computes on the GPU with what it computes for native",
+        least.cpu));
   if (least.required_features & ~cpu_features())
     return Diagnostics(fmt::format(
         "this runs the code that it compiles, and this machine cannot run code for {}", least.cpu));

@@ -96,10 +96,17 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
          "file that `cardinal tune` wrote: kernels are chosen by what was measured; of several the last "
          "counts")
       ->allow_extra_args(false);
+  sub->add_option("--precision", args.precision,
+                  "fp16 (the default), bf16 or fp32: what a GPU's values and weights are stored in, sums are "
+                  "fp32; tf32: "
+                  "fp32, rounded to 11 bits where tensor cores multiply")
+      ->check(CLI::IsMember({"fp16", "bf16", "tf32", "fp32"}));
   sub->add_option(
-         "--precision", args.precision,
-         "fp16 (the default), bf16 or fp32: what a GPU's values and weights are stored in; sums are fp32")
-      ->check(CLI::IsMember({"fp16", "bf16", "fp32"}));
+         "--conv-pairs", args.conv_pairs,
+         "on or off: whether a GPU may compute a convolution and the 1x1 convolution that reads it in "
+         "one kernel")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
+      ->default_str("on");
 }
 
 void add_model_options(CLI::App* sub, std::string& model, std::string& variant) {

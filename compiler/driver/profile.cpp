@@ -104,7 +104,8 @@ int profile(const ProfileArgs& args) {
   Expected<Model> model = Model::load(args.model, {.variant = args.variant});
   if (!model) return fail(model.error().message());
   if (model->raw().gpu)
-    return fail("profile is for networks that run on a CPU; bench --json times the steps of one on a GPU");
+    return fail(
+        "profile is for networks that run on a CPU; `cardinal bench --json` times each step of one on a GPU");
   std::optional<ThreadPool> pool;
   if (args.threads > 1) pool.emplace(args.threads);
   const Profile profile = measure(*model, args, pool);

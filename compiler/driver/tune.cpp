@@ -266,6 +266,10 @@ int tune(const TuneArgs& args) {
   if (!weights) return fail(weights.error(), sources);
   Result<Build> build = build_plan(sources, *source, BuildOptions{args.target, {}, {}});
   if (!build) return fail(build.error(), sources);
+  if (build->plans.front().target.gpu)
+    return fail(
+        "tune measures kernels on this CPU; those of a GPU are chosen by prediction, and --plan FILE "
+        "overrides them");
   if (build->plans.size() != 1)
     return fail(fmt::format("--target {} is several targets; tune one, such as {}", args.target.target,
                             build->plans.front().target.cpu));

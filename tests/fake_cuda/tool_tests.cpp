@@ -98,6 +98,22 @@ TEST_CASE("compile, info, run and bench for a GPU") {
   }
 }
 
+TEST_CASE("what is for CPUs or for GPUs only says what to do instead") {
+  const Workshop shop;
+  REQUIRE(shop.cardinal("compile tiny.nn --weights random:3 --target sm_80 -o tiny.so", false).code == 0);
+  const auto refused = [&](const std::string& arguments, const char* why) {
+    const Outcome outcome = shop.cardinal(arguments, false);
+    INFO(arguments << ": " << outcome.err);
+    CHECK(outcome.code == 1);
+    CHECK_THAT(outcome.err, Contains(why));
+  };
+  refused("profile tiny.so", "`cardinal bench --json` times each step of one on a GPU");
+  refused("verify tiny.nn --weights random:3 --target sm_80", "use --target native");
+  refused("tune tiny.nn --weights random:3 --target sm_80", "--plan FILE overrides them");
+  refused("compile tiny.nn --weights random:3 --precision tf32 -o x.so", "--precision is for GPUs");
+  refused("compile tiny.nn --weights random:3 --target sm_80 --precision int8 -o x.so", "tf32");
+}
+
 TEST_CASE("without a driver run and bench say so, and exit with 1") {
   const Workshop shop;
   shop.write_image();

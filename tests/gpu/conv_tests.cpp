@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <stdexcept>
 
 #include "tests/gpu/emulate.h"
@@ -188,4 +189,52 @@ TEST_CASE("convolutions in bf16 and f32") {
   bf16.plan.overrides["conv"].gpu_algorithm = Algorithm::patch;
   check(grouped, bf16);
   check(grouped, f32);
+}
+
+namespace {
+
+EmulationOptions in_tf32() {
+  EmulationOptions options = with(Algorithm::mma);
+  options.plan.precision = DType::f32;
+  options.plan.tf32 = true;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("dense convolutions in tf32, exact on whole numbers") {
+  for (const Case& c : {
+           Case{{1, 16, 9, 7}, conv(24, {1, 1})},
+           Case{{2, 20, 7, 5}, conv(64, {3, 3}), true},
+           Case{{1, 40, 5, 6}, conv(17, {3, 2}, {1, 2}, 1, 1)},
+           Case{{1, 128, 4, 4}, conv(72, {3, 3}, {2, 1})},
+       }) {
+    check(c, in_tf32());
+  }
+}
+
+// Each factor is rounded to 11 bits, by at most 2^-11 of itself, and a product thus changes by at most 2^-10
+// of itself and a little; sums are in f32.
+TEST_CASE("products in tf32 are as wrong as their rounding allows, and no more") {
+  const int64_t channels = 96, results = 24, pixels = 35;
+  const Graph graph = graph_of({{1, channels, 5, 7}, conv(results, {1, 1})});
+  const auto weights = random_weights(graph, 3);
+  const std::vector<Tensor> inputs = random_inputs(graph, 5);
+  const std::vector<Tensor> expected = interpret(graph, *weights, inputs);
+  auto actual = emulate(graph, *weights, inputs, in_tf32());
+  if (!actual) FAIL(actual.error().render(SourceMap()));
+  const std::vector<float> kernel = to_floats(*weights->find("conv.weight"));
+  double worst = 0;
+  for (int64_t oc = 0; oc < results; ++oc)
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      double sizes = 0;  // of the products; graph_of puts a relu before the convolution
+      for (int64_t c = 0; c < channels; ++c)
+        sizes += std::max(0.0, inputs[0].data[static_cast<size_t>(c * pixels + pixel)]) *
+                 std::abs(kernel[static_cast<size_t>(oc * channels + c)]);
+      const auto at = static_cast<size_t>(oc * pixels + pixel);
+      const double error = std::abs((*actual)[0].data[at] - expected[0].data[at]);
+      worst = std::max(worst, error / sizes);
+      CHECK(error <= sizes * 0x1p-10 * 1.01);
+    }
+  CHECK(worst > 0x1p-16);  // f32 would be closer
 }

@@ -83,7 +83,7 @@ Status run_steps(const cardinal_model& model, const simt::Module& module, Device
 }  // namespace
 
 Result<Plan> plan_for_gpu(const Graph& source, const EmulationOptions& options) {
-  Result<Graph> graph = run_pipeline(source);
+  Result<Graph> graph = run_pipeline(source, {.gpu = true});
   if (!graph) return graph.take_error();
   Result<Target> target = resolve_target(options.target);
   if (!target) return target.take_error();
@@ -92,7 +92,7 @@ Result<Plan> plan_for_gpu(const Graph& source, const EmulationOptions& options) 
 
 Result<std::vector<Tensor>> emulate(const Graph& source, const WeightStore& weights,
                                     std::span<const Tensor> inputs, const EmulationOptions& options) {
-  Result<Graph> graph = run_pipeline(source);
+  Result<Graph> graph = run_pipeline(source, {.gpu = true});
   if (!graph) return graph.take_error();
   Result<Target> target = resolve_target(options.target);
   if (!target) return target.take_error();

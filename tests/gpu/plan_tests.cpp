@@ -2,8 +2,11 @@
 #include <catch2/catch.hpp>
 
 #include "codegen/codegen.h"
+#include "passes/floor.h"
 #include "passes/gpu_conv_choice.h"
 #include "passes/gpu_launch.h"
+#include "tests/gpu/emulate.h"
+#include "tests/support/random_graph.h"
 
 using namespace cardinal;
 
@@ -17,7 +20,8 @@ const GpuFacts& h200() {
 }
 
 GpuConvProblem problem(ConvShape shape, DType dtype = DType::f16) {
-  return {shape, workspace_view({shape.n, shape.ic, shape.ih, shape.iw}, {Layout::nhwc, dtype}), dtype, {}};
+  return {
+      shape, workspace_view({shape.n, shape.ic, shape.ih, shape.iw}, {Layout::nhwc, dtype}), dtype, {}, {}};
 }
 
 ConvShape square(int64_t n, int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t groups = 1) {
@@ -62,6 +66,55 @@ TEST_CASE("f32 never goes to tensor cores") {
     for (const GpuConvChoice& choice :
          gpu_conv_choices(problem(square(1, 128, 128, 14, 3, groups), DType::f32), h200()))
       CHECK((choice.kernel.algorithm == Algorithm::simt || choice.kernel.algorithm == Algorithm::depthwise));
+}
+
+TEST_CASE("tf32 goes to tensor cores at half the rate, its steps as many bytes") {
+  GpuConvProblem p = problem(square(128, 256, 256, 14, 3), DType::f32);
+  const GpuConvChoice half = gpu_conv_choices(problem(square(128, 256, 256, 14, 3)), h200())[0];
+  p.tf32 = true;
+  const GpuConvChoice tf32 = gpu_conv_choices(p, h200())[0];
+  CHECK(tf32.kernel.algorithm == Algorithm::mma);
+  CHECK(tf32.kernel.tile_k * 4 == half.kernel.tile_k * 2);
+  CHECK(tf32.candidate.microseconds > half.candidate.microseconds);
+  p.tf32 = false;
+  CHECK(gpu_conv_choices(p, h200())[0].candidate.microseconds > tf32.candidate.microseconds);
+}
+
+TEST_CASE("a plan's floor is that of its precision") {
+  Graph graph;
+  graph.name = "net";
+  Conv conv{256, {3, 3}};
+  const NodeId x =
+      graph.add(Relu{}, {graph.add(Input{DType::f32, {8, 256, 28, 28}, Layout::nchw}, {}, "x")}, "relu");
+  graph.add(Output{}, {std::get<NodeId>(testing::add_layer(graph, conv, {x}, "conv"))}, "y");
+  const auto tflops = [&](DType precision, bool tf32) {
+    testing::EmulationOptions options;
+    options.target = "sm_90a";
+    options.plan.precision = precision;
+    options.plan.tf32 = tf32;
+    const Result<Plan> plan = testing::plan_for_gpu(graph, options);
+    REQUIRE(plan);
+    for (const Step& step : plan->steps)
+      if (step.name == "conv") CHECK(step.bytes >= 256 * 256 * 9 * dtype_bytes(precision));
+    return ceilings_of(*plan).flops * 1e-6;
+  };
+  CHECK(tflops(DType::f16, false) == h200().tensor_tflops);
+  CHECK(tflops(DType::bf16, false) == h200().tensor_tflops);
+  CHECK(tflops(DType::f32, true) == h200().tensor_tflops / 2);
+  CHECK(tflops(DType::f32, false) == h200().simt_tflops);
+}
+
+TEST_CASE("strided 1x1 convolutions read their pixels where they are") {
+  Graph graph;
+  graph.name = "net";
+  Conv conv{256, {1, 1}};
+  conv.stride = {2, 2};
+  const NodeId x =
+      graph.add(Relu{}, {graph.add(Input{DType::f32, {8, 64, 28, 28}, Layout::nhwc}, {}, "x")}, "relu");
+  graph.add(Output{Layout::nhwc}, {std::get<NodeId>(testing::add_layer(graph, conv, {x}, "conv"))}, "y");
+  const Result<Plan> plan = testing::plan_for_gpu(graph);
+  REQUIRE(plan);
+  CHECK(plan->steps.size() == 2);
 }
 
 TEST_CASE("x is copied where the tensor core cannot read it") {

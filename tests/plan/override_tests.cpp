@@ -88,7 +88,7 @@ TEST_CASE("a plan's choices are an override file that gives the same plan") {
 TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels") == "plan.txt:1:6: expected KEY=VALUE, got 'pixels'");
   CHECK(error_of("\n  conv  tile=7") ==
-        "plan.txt:2:9: unknown setting 'tile'; use algorithm, pixels, panel or k_unroll");
+        "plan.txt:2:9: unknown setting 'tile'; use algorithm, pixels, panel, k_unroll or, on a GPU, paired");
   CHECK(error_of("conv pixels=x") == "plan.txt:1:6: pixels must be a whole number from 1 to 64, not 'x'");
   CHECK(error_of("conv panel=0") == "plan.txt:1:6: panel must be a whole number from 1 to 64, not '0'");
   CHECK(error_of("conv pixels=99999999999999999999") ==

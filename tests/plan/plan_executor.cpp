@@ -155,6 +155,7 @@ class Executor {
   // From the definition: every element of a transformed tile as a double sum.
   // Kernels of a GPU are run in the SIMT emulator; see tests/gpu.
   void execute(const Step&, const GpuConvKernel&) { FAIL("a kernel of a GPU"); }
+  void execute(const Step&, const GpuConvPairKernel&) { FAIL("a kernel of a GPU"); }
   void execute(const Step&, const SplitSumKernel&) { FAIL("a kernel of a GPU"); }
 
   void execute(const Step& step, const WinogradKernel& k) {

@@ -50,6 +50,7 @@ class Graphs:
     def __init__(self, model, inputs):
         self.graphs = []
         stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
                 model(inputs[0])
@@ -70,10 +71,13 @@ def eager(model, inputs):
 
 
 def compiled(model, inputs):
+    import torch._dynamo
     import torch._inductor.config as config
 
     config.freezing = True
-    fast = torch.compile(model, mode="max-autotune")
+    # Networks of one class share what Dynamo learnt: without the reset a second batch size would be compiled as any size.
+    torch._dynamo.reset()
+    fast = torch.compile(model, mode="max-autotune", dynamic=False)
     for x in inputs:
         fast(x)
     return eager(fast, inputs)

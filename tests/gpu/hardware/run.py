@@ -3,6 +3,8 @@
 import argparse
 import lzma
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -18,6 +20,8 @@ def options():
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out; it takes minutes")
     parser.add_argument("--steps", action="store_true", help="print the time of each step")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--run-only", action="store_true", help="run every kernel once, compare and measure nothing")
+    parser.add_argument("--sanitize", action="store_true", help="the same under each tool of compute-sanitizer")
     return parser.parse_args()
 
 
@@ -33,6 +37,33 @@ def unpack(folder, scratch):
     for packed in folder.glob("*.xz"):
         (scratch / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
     return scratch / "network.so"
+
+
+def sanitize(args):
+    """Returns how many tools found something. They see little but our kernels, since nothing is compared."""
+    program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    if not pathlib.Path(program).exists():
+        stop("compute-sanitizer is neither on the path nor in /usr/local/cuda/bin; it comes with the CUDA toolkit")
+    found = 0
+    for tool in ("memcheck", "racecheck", "synccheck", "initcheck"):
+        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__, "--run-only",
+                   "--bundle", str(args.bundle), "--device", str(args.device)]
+        code = subprocess.run(command).returncode
+        print(f"compute-sanitizer {tool}: {'nothing found' if code == 0 else f'exit code {code}'}", flush=True)
+        found += code != 0
+    return found
+
+
+def run_once(bridge, so, batch, device):
+    """A network of images with 1000 classes."""
+    import torch
+
+    x = torch.zeros(batch, 3, 224, 224, device=f"cuda:{device}")
+    y = torch.zeros(batch, 1000, device=x.device)
+    network = bridge.open(so, device)
+    network.run(x, y, torch.cuda.current_stream(device).cuda_stream)
+    torch.cuda.synchronize(device)
+    network.close()
 
 
 def check_ops(bridge, bundle, device):
@@ -74,6 +105,8 @@ def main():
         stop(f"this Python has no PyTorch ({error}); set PYTHON to one that has")
     if not torch.cuda.is_available():
         stop("PyTorch sees no GPU: this needs an NVIDIA GPU and a PyTorch built for CUDA")
+    if args.sanitize:
+        return 1 if sanitize(args) else 0
     sys.path.insert(0, str(HERE))
     import contest
     from bridge import Bridge
@@ -86,7 +119,10 @@ def main():
         for folder in sorted((args.bundle / "networks").glob("*")):
             so = unpack(folder, pathlib.Path(scratch) / folder.name)
             name, _, batch = folder.name.rpartition("-")
-            wrong += contest.network(bridge, so, name, int(batch), args)
+            if args.run_only:
+                run_once(bridge, so, int(batch), args.device)
+            else:
+                wrong += contest.network(bridge, so, name, int(batch), args)
     return 1 if wrong else 0
 
 
