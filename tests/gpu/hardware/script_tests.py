@@ -25,13 +25,13 @@ import seeded  # noqa: E402
 
 class Seeded(unittest.TestCase):
     def test_integers_are_the_same_for_ever(self):
-        self.assertEqual(seeded.integers(8, 5).tolist(), [1, -3, 4, -5, -2, -6, -4, 2])
+        self.assertEqual(seeded.integers(8, 5).tolist(), [0, 1, -3, -1, -2, -2, 2, 2])
         self.assertNotEqual(seeded.integers(8, 6).tolist(), seeded.integers(8, 5).tolist())
 
     def test_integers_are_uniform(self):
         values, counts = np.unique(seeded.integers(150000, 1), return_counts=True)
-        self.assertEqual(values.tolist(), list(range(-7, 8)))
-        self.assertLess(abs(counts - 10000).max(), 500)
+        self.assertEqual(values.tolist(), list(range(-3, 4)))
+        self.assertLess(abs(counts - 150000 / 7).max(), 700)
 
     def test_layers_keep_the_size_of_the_signal(self):
         weight = seeded.tensor("conv.weight", (64, 64, 3, 3))
@@ -41,7 +41,7 @@ class Seeded(unittest.TestCase):
 
     def test_weights_compress(self):
         half = seeded.tensor("conv.weight", (256, 256, 3, 3)).astype(np.float16).tobytes()
-        self.assertLess(len(lzma.compress(half, preset=1)), 0.35 * len(half))
+        self.assertLess(len(lzma.compress(half, preset=1)), 0.25 * len(half))
 
     def test_images(self):
         x = seeded.images(2, seed=1, size=8)
