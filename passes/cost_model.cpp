@@ -47,6 +47,12 @@ int64_t vectors_per_block(const Target& t) {
   return kChannelBlock / std::min<int64_t>(t.vector_lanes, kChannelBlock);
 }
 
+// Of the results of a panel of `blocks`, for one pixel.
+int64_t panel_vectors(const ConvShape& s, const Target& t, int64_t blocks, bool last) {
+  const int64_t v = vectors_per_block(t);
+  return last ? (blocks - 1) * v + ceil_div(last_block_width(s, t), t.vector_lanes) : blocks * v;
+}
+
 // Tiles that leave out the same taps, and how many there are.
 struct TileGroup {
   std::vector<int64_t> valid;  // pixels for which horizontal tap kx is inside the input
@@ -101,11 +107,12 @@ double direct_step(const Target& t, int64_t valid, int64_t vectors) {
 double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups,
                      int64_t panel) {
   const ConvShape& s = p.shape;
-  const int64_t oc_blocks = ceil_div(s.oc, kChannelBlock), v = vectors_per_block(t);
+  const int64_t oc_blocks = ceil_div(s.oc, kChannelBlock);
   const double channels =
       static_cast<double>(std::min(input_windows(s, panel).reduce_blocks * kChannelBlock, s.ic));
   const double rows = average_valid_rows(s);
-  const auto panel_cycles = [&](int64_t blocks) {
+  const auto panel_cycles = [&](int64_t blocks, bool last) {
+    const int64_t vectors = panel_vectors(s, t, blocks, last);
     const double weight_bytes = channels * static_cast<double>(s.kh * s.kw * blocks * kChannelBlock * 4);
     const double stream = weight_bytes <= static_cast<double>(t.l1_bytes) / 2 ? 0
                           : weight_bytes <= static_cast<double>(t.l2_bytes) * 3 / 4
@@ -114,18 +121,19 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
     double cycles = 0;
     for (const TileGroup& g : groups) {
       double step = 0;
-      for (int64_t valid : g.valid) step += direct_step(t, valid, blocks * v);
+      for (int64_t valid : g.valid) step += direct_step(t, valid, vectors);
       const double tile = overlapped(step * rows * channels, stream * rows / static_cast<double>(s.kh)) +
-                          tile_overhead(p, t, static_cast<double>(g.pixels * blocks * v));
+                          tile_overhead(p, t, static_cast<double>(g.pixels * vectors));
       cycles += tile * static_cast<double>(g.count);
     }
     return cycles * static_cast<double>(row_count(s) * s.n);
   };
-  double cycles = static_cast<double>(oc_blocks / panel) * panel_cycles(panel);
-  if (oc_blocks % panel != 0) cycles += panel_cycles(oc_blocks % panel);
+  const int64_t panels = ceil_div(oc_blocks, panel);
+  const double cycles = static_cast<double>(panels - 1) * panel_cycles(panel, false) +
+                        panel_cycles(oc_blocks - (panels - 1) * panel, true);
   // Every panel reads the image again.
   const double image_bytes = channels * static_cast<double>(s.n * s.ih * s.iw * 4);
-  return cycles + kExposed * static_cast<double>(ceil_div(oc_blocks, panel)) * image_bytes / kL2BytesPerCycle;
+  return cycles + kExposed * static_cast<double>(panels) * image_bytes / kL2BytesPerCycle;
 }
 
 // Taps of a row that lanes holds the weights of at once: what accumulators, two columns and a permutation
@@ -159,8 +167,9 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
                   static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
     // In-lane permutations are constants: the loop over k is unrolled.
     const int64_t instructions = (in_lane ? width : 1) * (fmas + s.kw + columns * (in_lane ? 2 : 1));
-    const double spills = instructions > kSpillingInstructions ? kSpillPenalty : 1;
-    const double taps = average_valid_rows(s) * static_cast<double>(width) * spills;
+    // Nor do chunks help: LLVM loads a column once for all of them, and keeps it.
+    const bool spills = instructions > kSpillingInstructions || chunks > 1;
+    const double taps = average_valid_rows(s) * static_cast<double>(width) * (spills ? kSpillPenalty : 1);
     row += static_cast<double>(g.count) *
            (static_cast<double>(v) * step * taps + tile_overhead(p, t, static_cast<double>(g.pixels * v)));
   }
@@ -168,7 +177,7 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
 }
 
 double weight_microseconds(const ConvProblem& p, const Target& t, double packed_bytes) {
-  if (p.network_weights > t.l3_bytes) return packed_bytes / kDramBytesPerMicrosecond;
+  if (weights_in_memory(p.network_weights, t)) return packed_bytes / kDramBytesPerMicrosecond;
   if (p.network_weights > t.l2_bytes) return packed_bytes / (kL3BytesPerCycle * t.ghz * 1e3);
   return 0;
 }
@@ -216,7 +225,8 @@ double winograd_side_microseconds(const ConvProblem& p, const Target& t, Winogra
   if (bytes <= static_cast<double>(t.l2_bytes) / 2) return us;
   // Where weights stream through the caches little else stays there: what is written is read first, and later
   // written back.
-  if (p.network_weights > t.l3_bytes) return us + bytes / kDramBytesPerMicrosecond * (input ? 1 : 0.5);
+  if (weights_in_memory(p.network_weights, t))
+    return us + bytes / kDramBytesPerMicrosecond * (input ? 1 : 0.5);
   return us + bytes / (kL3BytesPerCycle * t.ghz * 1e3);
 }
 
@@ -238,18 +248,24 @@ double strassen_finish_microseconds(const ConvProblem& p, const Target& t, int l
 
 }  // namespace
 
+// What is read from end to end again and again, activations in between, and with it whatever else runs on the
+// machine, must be much less than a cache to stay in it. Zen 3 with an L3 of 32 MB: 12 MB are read at 40 to
+// 55 GB/s, 16 MB at 20 to 36, 32 MB as fast as memory.
+bool weights_in_memory(int64_t network_weights, const Target& t) { return network_weights > t.l3_bytes / 2; }
+
 bool lanes_possible(const ConvShape& s) {
   const int64_t width = s.ic / s.groups;
   const bool vectors_hold_groups = width == 1 || width == 2 || width == 4 || width == 8;
   return s.ic == s.oc && (vectors_hold_groups || width % 16 == 8) && (s.groups > 1 || s.ic == 1);
 }
 
-int64_t conv_registers(const Target& t, ConvAlgorithm algorithm, int64_t pixels, int64_t panel) {
+int64_t conv_registers(const ConvShape& s, const Target& t, ConvAlgorithm algorithm, int64_t pixels,
+                       int64_t panel) {
   // lanes works on one vector of a block at a time: accumulators, two columns, a permutation and the weights
   // of at least one tap.
   if (algorithm == ConvAlgorithm::lanes) return pixels + 4;
-  const int64_t v = vectors_per_block(t);
-  return pixels * panel * v + panel * v + 1;
+  const bool alone = panel * kChannelBlock >= s.oc;
+  return (pixels + 1) * panel_vectors(s, t, panel, alone) + 1;
 }
 
 std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, const StepOverride& wanted) {
@@ -263,7 +279,7 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
     previous = pixels;
     std::vector<TileGroup> groups;
     const auto add = [&](ConvAlgorithm algorithm, int64_t panel) {
-      if (conv_registers(t, algorithm, pixels, panel) > t.vector_registers) return;
+      if (conv_registers(s, t, algorithm, pixels, panel) > t.vector_registers) return;
       if (groups.empty()) groups = tile_groups(s, limit);
       const bool direct = algorithm == ConvAlgorithm::direct;
       const double cycles = direct ? direct_cycles(p, t, groups, panel) : lanes_cycles(p, t, groups);
@@ -372,7 +388,7 @@ std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOver
   const int64_t pixels = wanted.pixels.value_or(1);
   const ConvAlgorithm algorithm = wanted.algorithm.value_or(ConvAlgorithm::direct);
   return fmt::format("pixels={} panel={} needs {} vector registers, {} has {}; make the tile smaller", pixels,
-                     panel, conv_registers(t, algorithm, std::min(pixels, row_length(s)), panel), t.cpu,
+                     panel, conv_registers(s, t, algorithm, std::min(pixels, row_length(s)), panel), t.cpu,
                      t.vector_registers);
 }
 

@@ -48,8 +48,10 @@ std::vector<ConvChoice> strassen_choices(const ConvProblem&, const Target&, int 
 std::string why_no_choice(const ConvShape&, const Target&, const StepOverride& wanted);
 
 bool lanes_possible(const ConvShape&);
+// Whether a network with so many bytes of weights finds them in memory, not in L3, when it runs again.
+bool weights_in_memory(int64_t network_weights, const Target&);
 // Vector registers that a tile keeps live.
-int64_t conv_registers(const Target&, ConvAlgorithm, int64_t pixels, int64_t panel);
+int64_t conv_registers(const ConvShape&, const Target&, ConvAlgorithm, int64_t pixels, int64_t panel);
 int pool_pixels(const ConvShape&, const Target&);           // the widest tile of a pooling kernel
 double traffic_microseconds(int64_t bytes, const Target&);  // of a step that computes next to nothing
 

@@ -70,6 +70,11 @@ InputWindows input_windows(const ConvShape& s, int64_t panel) {
   return windows;
 }
 
+int64_t last_block_width(const ConvShape& s, const Target& t) {
+  const int64_t tail = s.oc % kChannelBlock;
+  return tail == 0 ? kChannelBlock : std::min(kChannelBlock, round_up(tail, t.vector_lanes));
+}
+
 Passes choose_passes(const ConvKernel& kernel, const Target& t) {
   const ConvShape& s = kernel.shape;
   if (kernel.algorithm != ConvAlgorithm::direct || s.groups != 1) return {};

@@ -181,9 +181,9 @@ class LineReader {
 }  // namespace
 
 std::string tuning_key(const ConvProblem& problem, bool has_bias, const Epilogue& epilogue, const Target& t) {
-  const std::string_view weights = problem.network_weights > t.l3_bytes   ? "memory"
-                                   : problem.network_weights > t.l2_bytes ? "l3"
-                                                                          : "l2";
+  const std::string_view weights = weights_in_memory(problem.network_weights, t) ? "memory"
+                                   : problem.network_weights > t.l2_bytes        ? "l3"
+                                                                                 : "l2";
   return print_key(problem.shape, epilogue_text(has_bias, epilogue), weights);
 }
 

@@ -26,8 +26,8 @@ Values load_partial(Emitter& e, const ConvTile& tile) {
   Values acc;
   for (int i = 0; i < tile.variant.pixels; ++i)
     for (int j = 0; j < tile.panel.blocks; ++j)
-      acc.push_back(
-          e.load_block(view, block_address(e, view, tile.out, {.block = j, .w = i}), tile.lanes(view, j)));
+      acc.push_back(e.load_block(view, block_address(e, view, tile.out, {.block = j, .w = i}),
+                                 tile.lanes(view, j), tile.width(j)));
   return acc;
 }
 
@@ -39,12 +39,23 @@ void store_partial(Emitter& e, const ConvTile& tile, const Values& acc) {
                     block_address(e, view, tile.out, {.block = j, .w = i}), tile.lanes(view, j));
 }
 
+// The lanes of a result's block that exist and are not computed.
+static void clear_rest(Emitter& e, const ConvTile& tile, int i, int j) {
+  const View& view = tile.step.output;
+  const int width = tile.width(j), rest = tile.lanes(view, j) - width;
+  if (rest <= 0) return;
+  auto* type = llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(rest));
+  llvm::Value* address = block_address(e, view, tile.out, {.block = j, .w = i});
+  e.store_block(view, llvm::Constant::getNullValue(type), e.element(address, width * view.stride_c), rest);
+}
+
 void store_tile(Emitter& e, const ConvTile& tile, const Values& acc, int first_lane) {
   for (int i = 0; i < tile.variant.pixels; ++i)
     for (int j = 0; j < tile.panel.blocks; ++j) {
       const Destination to{tile.step, tile.kernel.epilogue, tile.out, tile.operands, tile.is_last_block(j)};
       store_result(e, to, acc[static_cast<size_t>(i * tile.panel.blocks + j)], {.block = j, .w = i},
                    first_lane);
+      clear_rest(e, tile, i, j);
     }
 }
 

@@ -20,6 +20,7 @@ struct PanelClass {
   int blocks = 1;             // of 16 output channels
   bool last = false;          // its last block is the tensors' last, and is masked in one of them
   int64_t tail_channels = 0;  // of a last input block that is not whole; 0 if all are whole
+  int last_width = 16;        // lanes that are computed of its last block
   bool operator==(const PanelClass&) const = default;
 };
 
@@ -66,6 +67,10 @@ struct ConvTile {
   RowRange rows;
   const View& x_view() const { return step.inputs[0]; }
   bool is_last_block(int j) const { return panel.last && j == panel.blocks - 1; }
+  // Lanes of the results of block `j` of the panel.
+  int width(int j) const {
+    return j == panel.blocks - 1 ? panel.last_width : static_cast<int>(kChannelBlock);
+  }
   // Lanes that exist of block `j` of the panel in one of the step's views.
   int lanes(const View& view, int j) const {
     return is_last_block(j) ? last_block_lanes(view) : static_cast<int>(kChannelBlock);
@@ -77,7 +82,8 @@ Values load_partial(Emitter&, const ConvTile&);
 void store_partial(Emitter&, const ConvTile&, const Values& acc);
 
 // Applies the epilogue to the results of pixel i and block j, at [i * panel.blocks + j], and stores them.
-// They are whole blocks, or narrower vectors starting at lane `first_lane` of their blocks.
+// They are as wide as ConvTile::width says, or narrower vectors starting at lane `first_lane` of their
+// blocks.
 void store_tile(Emitter&, const ConvTile&, const Values& acc, int first_lane = 0);
 
 // Emits the kernel. `emit_tile` emits the body of a tile function.

@@ -9,7 +9,7 @@
 namespace cardinal {
 namespace {
 
-Panels make_panels(const Step& step, const ConvKernel& kernel) {
+Panels make_panels(const Step& step, const ConvKernel& kernel, const Target& target) {
   const ConvShape& shape = kernel.shape;
   int64_t ic_blocks = ceil_div(shape.ic, kChannelBlock), oc_blocks = ceil_div(shape.oc, kChannelBlock);
   int64_t tail = shape.ic % kChannelBlock, panel_floats = kernel.panel * weight_block_floats(kernel);
@@ -23,6 +23,8 @@ Panels make_panels(const Step& step, const ConvKernel& kernel) {
     panel.blocks = static_cast<int>(std::min<int64_t>(kernel.panel, oc_blocks - p * kernel.panel));
     panel.last = (p + 1) * kernel.panel >= oc_blocks && masked(step);
     panel.tail_channels = whole ? 0 : tail;
+    if ((p + 1) * kernel.panel >= oc_blocks)
+      panel.last_width = static_cast<int>(last_block_width(shape, target));
     panels.append(panel, first, p * panel_floats);
   }
   return panels;
@@ -36,14 +38,16 @@ Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t s
   int64_t block_floats = weight_block_floats(tile.kernel);
   for (int64_t k = 0; k < steps; ++k) {
     Values weights;
-    for (int j = 0; j < blocks; ++j)
-      weights.push_back(e.load_block(e.element(w, j * block_floats + k * kChannelBlock), 64));
+    for (int j = 0; j < blocks; ++j) {
+      const int width = tile.width(j);
+      weights.push_back(e.load_block(e.element(w, j * block_floats + k * kChannelBlock), 64, width, width));
+    }
     for (int i = 0; i < tile.variant.pixels; ++i) {
       if (!contains(pixels, i)) continue;
-      llvm::Value* value = e.broadcast(e.element(x, i * pixel_stride + k * tile.x_view().stride_c));
+      llvm::Value* value = e.load_scalar(e.element(x, i * pixel_stride + k * tile.x_view().stride_c));
       for (int j = 0; j < blocks; ++j) {
         llvm::Value*& a = acc[static_cast<size_t>(i * blocks + j)];
-        a = e.fma(value, weights[static_cast<size_t>(j)], a);
+        a = e.fma(e.splat(value, tile.width(j)), weights[static_cast<size_t>(j)], a);
       }
     }
   }
@@ -99,14 +103,19 @@ Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_
 // depend on the panel.
 void drop_signs_of_zeros(Emitter& e, const ConvShape& shape, Values& acc) {
   if (shape.groups == 1 || groups_are_whole_blocks(shape)) return;
-  for (llvm::Value*& a : acc) a = e.fadd(a, e.splat(0.0));
+  for (llvm::Value*& a : acc) a = e.fadd(a, e.constant_like(a, 0.0));
+}
+
+llvm::Value* start_value(Emitter& e, const ConvTile& tile, int j) {
+  const int width = tile.width(j);
+  if (tile.bias) return e.load_block(e.element(tile.bias, j * kChannelBlock), 64, width, width);
+  return llvm::Constant::getNullValue(llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(width)));
 }
 
 Values start_tile(Emitter& e, const ConvTile& tile) {
   if (!tile.pass.starts) return load_partial(e, tile);
   Values bias, acc;
-  for (int j = 0; j < tile.panel.blocks; ++j)
-    bias.push_back(tile.bias ? e.load_block(e.element(tile.bias, j * kChannelBlock), 64) : e.splat(0.0));
+  for (int j = 0; j < tile.panel.blocks; ++j) bias.push_back(start_value(e, tile, j));
   for (int i = 0; i < tile.variant.pixels; ++i) acc.append(bias);
   return acc;
 }
@@ -129,7 +138,7 @@ void emit_tile(Emitter& e, const ConvTile& tile) {
 
 void emit_conv_direct(Emitter& e, const Step& step, const ConvKernel& kernel,
                       const KernelArguments& arguments) {
-  emit_conv(e, step, kernel, arguments, make_panels(step, kernel),
+  emit_conv(e, step, kernel, arguments, make_panels(step, kernel, e.target),
             [&](const ConvTile& tile) { emit_tile(e, tile); });
 }
 

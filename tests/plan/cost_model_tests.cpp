@@ -88,6 +88,22 @@ TEST_CASE("narrow groups share vectors, whole blocks do not") {
     CHECK((c.panel == 1 || c.panel == 3));  // panels within a group of 3 blocks
 }
 
+TEST_CASE("a last block with one vector of channels costs one, and makes room in the registers") {
+  const ConvShape half = square(96, 56, 24, 1), whole = square(96, 56, 32, 1);
+  const ConvChoice narrow = best(half, avx2_target());
+  CHECK(narrow.panel == 2);
+  CHECK(narrow.pixels == 4);  // by three vectors
+  CHECK(conv_registers(half, avx2_target(), ConvAlgorithm::direct, 4, 2) == 16);
+  CHECK(narrow.microseconds < 0.8 * best(whole, avx2_target()).microseconds);
+  CHECK(best(half, avx512_target()).microseconds == best(whole, avx512_target()).microseconds);
+}
+
+TEST_CASE("weights are in memory long before they fill the L3") {
+  const Target target = avx2_target();
+  CHECK_FALSE(weights_in_memory(target.l3_bytes / 4, target));
+  CHECK(weights_in_memory(target.l3_bytes * 3 / 4, target));
+}
+
 TEST_CASE("every choice fits the registers, best first") {
   for (const Target& target : {avx2_target(), avx512_target()})
     for (const ConvShape& s : {square(64, 56, 64, 3), square(3, 32, 20, 7, 2), square(32, 9, 32, 5, 2, 8)}) {
@@ -95,7 +111,7 @@ TEST_CASE("every choice fits the registers, best first") {
       REQUIRE_FALSE(choices.empty());
       for (size_t i = 0; i < choices.size(); ++i) {
         const ConvChoice& c = choices[i];
-        REQUIRE(conv_registers(target, c.algorithm, c.pixels, c.panel) <= target.vector_registers);
+        REQUIRE(conv_registers(s, target, c.algorithm, c.pixels, c.panel) <= target.vector_registers);
         REQUIRE(c.k_unroll >= 1);
         REQUIRE(c.k_unroll <= 16);
         REQUIRE(c.microseconds > 0);
