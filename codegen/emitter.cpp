@@ -206,6 +206,12 @@ llvm::Value* Emitter::load_block(llvm::Value* address, int64_t alignment, int la
                                   llvm::Constant::getNullValue(type));
 }
 
+llvm::Value* Emitter::load_block_here(llvm::Value* address) {
+  llvm::LoadInst* load = builder.CreateAlignedLoad(block, address, llvm::Align(64));
+  load->setVolatile(true);
+  return load;
+}
+
 static int width_of(llvm::Value* vector) {
   return static_cast<int>(llvm::cast<llvm::FixedVectorType>(vector->getType())->getNumElements());
 }

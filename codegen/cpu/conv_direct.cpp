@@ -36,8 +36,11 @@ Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t s
   int64_t block_floats = weight_block_floats(tile.kernel);
   for (int64_t k = 0; k < steps; ++k) {
     Values weights;
-    for (int j = 0; j < blocks; ++j)
-      weights.push_back(e.load_block(e.element(w, j * block_floats + k * kChannelBlock), 64));
+    for (int j = 0; j < blocks; ++j) {
+      llvm::Value* at = e.element(w, j * block_floats + k * kChannelBlock);
+      // Those of a single pixel are the FMA's own operand in memory.
+      weights.push_back(tile.variant.pixels > 1 ? e.load_block_here(at) : e.load_block(at, 64));
+    }
     for (int i = 0; i < tile.variant.pixels; ++i) {
       if (!contains(pixels, i)) continue;
       llvm::Value* value = e.broadcast(e.element(x, i * pixel_stride + k * tile.x_view().stride_c));
