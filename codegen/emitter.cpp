@@ -206,6 +206,13 @@ llvm::Value* Emitter::load_block(llvm::Value* address, int64_t alignment, int la
                                   llvm::Constant::getNullValue(type));
 }
 
+llvm::Value* Emitter::load_block_here(llvm::Value* address, int width) {
+  auto* type = llvm::FixedVectorType::get(f32, static_cast<unsigned>(width));
+  llvm::LoadInst* load = builder.CreateAlignedLoad(type, address, llvm::Align(64));
+  load->setVolatile(true);
+  return load;
+}
+
 static int width_of(llvm::Value* vector) {
   return static_cast<int>(llvm::cast<llvm::FixedVectorType>(vector->getType())->getNumElements());
 }

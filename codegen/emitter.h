@@ -95,6 +95,9 @@ class Emitter {
   // `lanes` < 16: the other lanes are not touched (loaded as 0). `alignment` in bytes.
   // Vectors may be narrower than a block: `width` is the result's, a store takes the value's.
   llvm::Value* load_block(llvm::Value* address, int64_t alignment, int lanes = 16, int width = 16);
+  // A block that is loaded where it is emitted, among such loads and all others: LLVM would load weights that
+  // are needed later so early that it spills accumulators.
+  llvm::Value* load_block_here(llvm::Value* address, int width = 16);
   void store_block(llvm::Value* value, llvm::Value* address, int64_t alignment, int lanes = 16);
   // A block of a view at `address`, whatever the view's channel stride; 0 loads one float into all lanes.
   llvm::Value* load_block(const View& view, llvm::Value* address, int lanes = 16, int width = 16);

@@ -40,7 +40,10 @@ Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t s
     Values weights;
     for (int j = 0; j < blocks; ++j) {
       const int width = tile.width(j);
-      weights.push_back(e.load_block(e.element(w, j * block_floats + k * kChannelBlock), 64, width, width));
+      llvm::Value* at = e.element(w, j * block_floats + k * kChannelBlock);
+      // Those of a single pixel are the FMA's own operand in memory.
+      weights.push_back(tile.variant.pixels > 1 ? e.load_block_here(at, width)
+                                                : e.load_block(at, 64, width, width));
     }
     for (int i = 0; i < tile.variant.pixels; ++i) {
       if (!contains(pixels, i)) continue;

@@ -125,7 +125,7 @@ class Reduction {
       Values weights;
       for (int j = 0; j < form_.blocks; ++j) {
         llvm::Value* at = j == 0 ? w : e_.element(w, e_.mul(weight_block, j));
-        weights.push_back(e_.load_block(e_.element(at, k * kChannelBlock), 64));
+        weights.push_back(e_.load_block_here(e_.element(at, k * kChannelBlock)));
       }
       for (int i = 0; i < form_.pixels; ++i) {
         llvm::Value* value = e_.broadcast(e_.element(x, i * form_.pixel_floats + k));

@@ -1,18 +1,18 @@
-"""Looks for registers that are spilled to the stack in the innermost loops of hot_loops.nn's kernels.
+"""Looks for registers that are spilled to the stack in the innermost loops of the networks' kernels.
 
     spills.py CARDINAL NETWORK.nn TARGET [PLAN]
 
-compiles the network to assembly for the target and fails if more than one instruction in nine of an innermost loop
-moves a vector from or to the stack. LLVM's scheduler may fill all registers before its allocator has a say: the widest
-tiles that plans choose spill up to one in ten (what that costs in time is not known). A tile or an unrolling that is too
-large spills several times as much, and loses up to a third of the speed.
+compiles the network to assembly for the target and fails if instructions of an innermost loop move vectors from or to
+the stack: more than one in thirty, or of the kernels named below more than they are allowed.
 """
 
 import re
 import subprocess
 import sys
 
-ALLOWED_SHARE = 1 / 9
+ALLOWED_SHARE = 1 / 30
+# Tiles whose vectors LLVM's scheduler loads early: by kernel, the share that their widest tiles spill.
+EXCEPTIONS = {"conv_lanes": 1 / 9}
 FEWEST_LOOPS = 20  # in the whole network, so that a change of the listing's form is not taken for success
 
 
@@ -54,7 +54,8 @@ def main():
     bad = []
     for name, loop in loops:
         spills = sum(is_spill(instruction) for instruction in loop)
-        if spills > ALLOWED_SHARE * len(loop):
+        allowed = next((share for kernel, share in EXCEPTIONS.items() if kernel in name), ALLOWED_SHARE)
+        if spills > allowed * len(loop):
             bad.append(f"{name}: {spills} of the {len(loop)} instructions of an innermost loop spill registers")
     if len(loops) < FEWEST_LOOPS:
         bad.append(f"only {len(loops)} loops found in the assembly of {network}")
