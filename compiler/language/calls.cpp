@@ -171,11 +171,12 @@ Value Elaborator::call_user(const ast::Callable& callable, Invocation invocation
     return fail(invocation.call->label->where,
                 fmt::format("'{}' computes values and makes no layer to name", callable.name.text));
   if (!is_fn && !can_make_tensors(callable.name.text, where)) return {};
+  if (frame_->depth == 0) endless_ = false;
+  if (endless_) return {};  // it would be called again from every depth
   if (frame_->depth >= kMaxCallDepth) {
-    fail(where, fmt::format("calls are nested more than {} deep; does '{}' call itself without end?",
-                            kMaxCallDepth, callable.name.text));
-    reporter_.stop();  // going on would call it again from every depth
-    return {};
+    endless_ = true;
+    return fail(where, fmt::format("calls are nested more than {} deep; does '{}' call itself without end?",
+                                   kMaxCallDepth, callable.name.text));
   }
   Frame frame;
   frame.callable = &callable;

@@ -236,6 +236,7 @@ class Elaborator {
   Places layers_;                                              // scope paths taken
   Places ports_;                                               // names of inputs and outputs
   uint64_t steps_ = 0;
+  bool endless_ = false;  // calls were nested too deep; set until the outermost has returned
   uint32_t depth_ = 0;
 };
 
