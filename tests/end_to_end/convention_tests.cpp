@@ -33,7 +33,7 @@ network ported(framework: string = pytorch) {
 constexpr int64_t kChannels = 40, kHeight = 5, kWidth = 5;  // what is flattened
 
 Graph network(std::string_view framework) {
-  TemporaryDirectory directory;
+  ScratchDirectory directory;
   const std::string path = directory.file("ported.nn");
   std::ofstream(path) << kNetwork;
   SourceMap sources;
