@@ -147,7 +147,7 @@ TEST_CASE("convolutions are paired where that is predicted to be faster") {
 }
 
 TEST_CASE("pairs fit every GPU's shared memory and a thread's registers, or are none") {
-  static const GpuFacts& h200 = *resolve_target("sm_90a")->gpu;
+  const GpuFacts h200 = *resolve_target("sm_90a")->gpu;
   for (int64_t second : {64, 128, 256}) {
     const auto choices =
         gpu_pair_choices(problem(square(8, 64, 256, 28)), problem(square(8, 256, second, 28)), h200);
