@@ -242,7 +242,7 @@ TEST_CASE("a compilation that is refused writes nothing") {
   refused("--weights random:1 --plan none.plan", "cannot read none.plan");
   refused("--weights random:1 --print-after nothing", "there is no pass nothing");
   refused("--emit ir --weights-file", "--weights-file goes with --emit so or obj");
-  refused("--compact-weights", "--compact-weights goes with --weights-file");
+  refused("--weights random:1 --compact-weights", "--compact-weights goes with --weights-file");
   check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h", "mine.h is not a directory",
                 known);
   check_refused(shop, "compile tiny.nn --weights random:1 --dump-dir mine.h/dumps",
