@@ -55,8 +55,10 @@ FormedWeight WeightFormer::form(const PackedWeight& weight, const Tensor& consta
 
 const StrassenFactors& WeightFormer::factors(const PackedWeight& weight, const Tensor& constant) {
   remember(weight, constant);
-  if (!first_)
-    first_ = strassen_factors(std::vector<double>(kernel_.begin(), kernel_.end()), rows_, columns_);
+  if (!first_) {
+    wide_kernel_.assign(kernel_.begin(), kernel_.end());
+    first_ = strassen_factors(wide_kernel_, rows_, columns_);
+  }
   if (weight.product < 0) return *first_;
   remember_product(weight.product);
   return second_;
@@ -76,9 +78,8 @@ void WeightFormer::remember_product(int product) {
   if (product_ == product) return;
   product_ = product;
   const std::vector<double> kernel =
-      strassen_product(std::vector<double>(kernel_.begin(), kernel_.end()), static_cast<uint64_t>(rows_),
-                       static_cast<uint64_t>(columns_), first_->ratios.data(), first_->scales.data(),
-                       static_cast<size_t>(product));
+      strassen_product(wide_kernel_, static_cast<uint64_t>(rows_), static_cast<uint64_t>(columns_),
+                       first_->ratios.data(), first_->scales.data(), static_cast<size_t>(product));
   second_ = strassen_factors(kernel, rows_ / 2, columns_ / 2);
 }
 

@@ -33,8 +33,9 @@ class WeightFormer {
   void remember_product(int product);
 
   std::optional<NodeId> constant_;
-  int64_t rows_ = 0, columns_ = 0;  // whole blocks
-  std::vector<float> kernel_;       // in blocks
+  int64_t rows_ = 0, columns_ = 0;   // whole blocks
+  std::vector<float> kernel_;        // in blocks
+  std::vector<double> wide_kernel_;  // the same, once first_ is there
   std::optional<StrassenFactors> first_;
   int product_ = -1;        // of the first level
   StrassenFactors second_;  // its own

@@ -100,7 +100,7 @@ Vector strassen_sum(const Level<T>& level, uint64_t block, uint64_t i) {
   return v;
 }
 
-// Calls f(block, product, i, sum) for all of them, product by product.
+// Calls f(i, sum) for all input channels i of the first half.
 template <class T, class F>
 void for_each_sum(const Level<T>& level, uint64_t block, size_t product, F f) {
   const auto run = [&]<size_t p>() {

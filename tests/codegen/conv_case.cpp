@@ -110,16 +110,6 @@ View place(StepBatch& batch, const Shape& shape, Layout layout, int64_t misalign
   return view;
 }
 
-Tensor read(const StepBatch& batch, const View& view) {
-  Tensor tensor({DType::f32, view.shape});
-  const Shape& s = view.shape;
-  for (int64_t n = 0; n < s.n(); ++n)
-    for (int64_t c = 0; c < s.c(); ++c)
-      for (int64_t h = 0; h < s.h(); ++h)
-        for (int64_t w = 0; w < s.w(); ++w) tensor.at(n, c, h, w) = batch.at(view, n, c, h, w);
-  return tensor;
-}
-
 Tensor evaluate(const Conv& op, const Epilogue& epilogue, const std::vector<Tensor>& inputs,
                 const Weights& weights, const Shape& out_shape) {
   Tensor out({DType::f32, out_shape});
@@ -237,7 +227,7 @@ void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {
         batch.place_constants(std::vector<float>(weights.bias.data.begin(), weights.bias.data.end())));
 
   std::vector<Tensor> inputs;
-  for (const View& view : step.inputs) inputs.push_back(read(batch, view));
+  for (const View& view : step.inputs) inputs.push_back(batch.read(view));
   auto expected = std::make_shared<Tensor>(evaluate(c.op, c.epilogue, inputs, weights, out));
   double terms = static_cast<double>(c.x.c() / c.op.groups * c.op.kernel.h * c.op.kernel.w) +
                  static_cast<double>(c.epilogue.size());

@@ -41,16 +41,6 @@ PoolKernel window_kernel(const PoolCase& c, const PoolWindow& pool, PoolKernel::
   return kernel;
 }
 
-Tensor read(const StepBatch& batch, const View& view) {
-  Tensor tensor({DType::f32, view.shape});
-  const Shape& s = view.shape;
-  for (int64_t n = 0; n < s.n(); ++n)
-    for (int64_t c = 0; c < s.c(); ++c)
-      for (int64_t h = 0; h < s.h(); ++h)
-        for (int64_t w = 0; w < s.w(); ++w) tensor.at(n, c, h, w) = batch.at(view, n, c, h, w);
-  return tensor;
-}
-
 void add_pool(StepBatch& batch, const PoolCase& c) {
   const Shape out = result_shape(c);
   Step step;
@@ -60,7 +50,7 @@ void add_pool(StepBatch& batch, const PoolCase& c) {
   const bool global = c.kernel.mode == PoolKernel::Mode::global_average;
   step.units = ceil_div(c.x.c(), kChannelBlock) * c.x.n();
   if (!global) step.units *= out.h() * static_cast<int64_t>(c.kernel.tiles.size());
-  const Tensor x = read(batch, step.inputs[0]);
+  const Tensor x = batch.read(step.inputs[0]);
   auto expected = std::make_shared<Tensor>(TensorType{DType::f32, out});
   const Tensor* operand = &x;
   evaluate(c.op, {&operand, 1}, *expected);

@@ -126,6 +126,16 @@ double StepBatch::at(const View& view, int64_t n, int64_t c, int64_t h, int64_t 
   return memory_[offset_of(view, n, c, h, w)];
 }
 
+Tensor StepBatch::read(const View& view) const {
+  Tensor tensor({DType::f32, view.shape});
+  const Shape& s = view.shape;
+  for (int64_t n = 0; n < s.n(); ++n)
+    for (int64_t c = 0; c < s.c(); ++c)
+      for (int64_t h = 0; h < s.h(); ++h)
+        for (int64_t w = 0; w < s.w(); ++w) tensor.at(n, c, h, w) = at(view, n, c, h, w);
+  return tensor;
+}
+
 void StepBatch::add(Step step, Reference reference, double tolerance, int64_t zero_lanes) {
   add_chain({std::move(step)}, std::move(reference), tolerance);
   cases_.back().zero_lanes = zero_lanes;

@@ -24,6 +24,7 @@ class StepBatch {
   PackedWeight place_constants(const std::vector<float>& values);
   // The element of a view before any step has run.
   double at(const View&, int64_t n, int64_t c, int64_t h, int64_t w) const;
+  Tensor read(const View&) const;  // all of them
 
   // `zero_lanes` channels after the last must become 0.
   void add(Step step, Reference reference, double tolerance = 0, int64_t zero_lanes = 0);

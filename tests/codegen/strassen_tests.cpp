@@ -38,16 +38,6 @@ Graph network(const Case& c) {
   return graph;
 }
 
-Tensor read(const StepBatch& batch, const View& view) {
-  Tensor tensor({DType::f32, view.shape});
-  const Shape& s = view.shape;
-  for (int64_t n = 0; n < s.n(); ++n)
-    for (int64_t c = 0; c < s.c(); ++c)
-      for (int64_t h = 0; h < s.h(); ++h)
-        for (int64_t w = 0; w < s.w(); ++w) tensor.at(n, c, h, w) = batch.at(view, n, c, h, w);
-  return tensor;
-}
-
 // Whether the convolution's results go where an operand of its epilogue is.
 bool in_place(const Plan& plan) {
   for (const Step& step : plan.steps)
@@ -76,7 +66,7 @@ Plan add_network(StepBatch& batch, const Case& c, uint64_t seed) {
   std::vector<Tensor> values;
   for (NodeId id : graph.inputs()) {
     inputs.push_back(batch.place(graph[id].type.shape, graph[id].as<Input>()->layout));
-    values.push_back(read(batch, inputs.back()));
+    values.push_back(batch.read(inputs.back()));
   }
   const View output = batch.place(graph[graph.outputs()[0]].type.shape, Layout::nchw);
   const auto move = [&](View& view) {
