@@ -67,8 +67,9 @@ struct cardinal_tensor {
 struct cardinal_frame {
   const void* const* inputs; /* one per cardinal_model.inputs, in order */
   void* const* outputs;      /* one per cardinal_model.outputs, in order */
-  const void* weights;       /* the packed ones: cardinal_model.weights, or the weight file past its header */
-  void* workspace; /* workspace_bytes, aligned to CARDINAL_ALIGNMENT; contents need not be initialised */
+  const void* weights; /* the packed ones: cardinal_model.weights, or what a weight file that is not compact
+                          has past its header */
+  void* workspace;     /* workspace_bytes, aligned to CARDINAL_ALIGNMENT; contents need not be initialised */
 };
 
 /* Computes units [begin, end) of one step. Units are independent of each other. */
