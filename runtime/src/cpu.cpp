@@ -2,6 +2,10 @@
 
 #include <cardinal/cpu.h>
 #include <cardinal/model.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <thread>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -43,6 +47,12 @@ uint32_t cpu_features() { return CARDINAL_FEATURE_NEON; }
 #endif
 
 namespace runtime {
+
+int available_cpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
 
 std::string missing_features(uint32_t required, uint32_t available) {
   std::string names;

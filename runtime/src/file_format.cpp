@@ -1,6 +1,5 @@
 #include "runtime/src/file_format.h"
 
-#include <cardinal/hash.h>
 #include <cardinal/weight_forms.h>
 #include <elf.h>
 
@@ -8,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/src/parallel_hash.h"
 #include "runtime/src/validate.h"
 
 namespace cardinal::runtime {
@@ -72,7 +72,7 @@ Expected<std::string> check_trailer(const MappedFile& file, const std::string& p
       !all_zero(end, std::end(trailer.symbol) - end)) {
     return corrupted(path, "its trailer is garbled");
   }
-  if (verify_hash && hash_bytes(file.data(), file.size() - sizeof trailer) != trailer.image_hash) {
+  if (verify_hash && parallel_hash_bytes(file.data(), file.size() - sizeof trailer) != trailer.image_hash) {
     return corrupted(path, "its contents do not match their hash");
   }
   return std::string(trailer.symbol);
@@ -130,8 +130,9 @@ Expected<cardinal_weights_header> check_weights(const MappedFile& file, const ca
   file.will_need();
   const unsigned char* stored = file.data() + CARDINAL_WEIGHTS_OFFSET;
   const size_t form_bytes = header.form_count * sizeof(cardinal_weight_form);
-  if (verify_hash && hash_bytes(stored + header.stored_bytes, form_bytes,
-                                hash_bytes(stored, header.stored_bytes)) != header.stored_hash) {
+  if (verify_hash &&
+      parallel_hash_bytes(stored + header.stored_bytes, form_bytes,
+                          parallel_hash_bytes(stored, header.stored_bytes)) != header.stored_hash) {
     return corrupted(path, "its contents do not match their hash");
   }
   return header;
@@ -153,7 +154,7 @@ Expected<Arena> form_all(const MappedFile& file, const cardinal_weights_header& 
     form_weights(form, stored + form.source, stored + form.factors,
                  static_cast<float*>(packed->data()) + form.packed);
   }
-  if (verify_hash && hash_bytes(packed->data(), header.weights_bytes) != header.weights_hash) {
+  if (verify_hash && parallel_hash_bytes(packed->data(), header.weights_bytes) != header.weights_hash) {
     return Error(path +
                  ": forming its weights gave others than the compiler's; build the runtime with "
                  "-ffp-contract=off, as its CMakeLists.txt does, or compile the network without "

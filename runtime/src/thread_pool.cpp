@@ -1,5 +1,4 @@
 #include <cardinal/thread_pool.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
@@ -8,6 +7,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "runtime/src/cpu.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -51,12 +52,6 @@ bool spin_until(std::chrono::nanoseconds limit, Ready ready) {
     }
   } while (std::chrono::steady_clock::now() < deadline);
   return false;
-}
-
-int available_cpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 struct Job {
@@ -104,7 +99,7 @@ struct ThreadPool::State {
 };
 
 ThreadPool::State::State(int threads)
-    : spin_time(threads <= available_cpus() ? kSpinTime : std::chrono::nanoseconds{0}),
+    : spin_time(threads <= runtime::available_cpus() ? kSpinTime : std::chrono::nanoseconds{0}),
       workers(static_cast<size_t>(std::max(0, threads - 1))) {
   for (Worker& worker : workers) {
     try {
@@ -168,7 +163,8 @@ void ThreadPool::State::parallel_for(int64_t units, cardinal_task task, const ca
 }
 
 ThreadPool::ThreadPool(int threads)
-    : state_(std::make_unique<State>(threads > 0 ? std::min(threads, kMaxThreads) : available_cpus())) {}
+    : state_(std::make_unique<State>(threads > 0 ? std::min(threads, kMaxThreads)
+                                                 : runtime::available_cpus())) {}
 ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::threads() const { return state_->started + 1; }

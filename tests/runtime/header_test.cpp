@@ -76,7 +76,7 @@ int run_from_c(const float* x, float* y, void* workspace) {
 extern "C" int run_from_c(const float* x, float* y, void* workspace);
 static_assert(fake::inputs::x::shape.size() == 4 && fake::inputs::x::shape[3] == 4);
 static_assert(fake::inputs::x::layout == CARDINAL_NCHW && fake::outputs::y::dtype == CARDINAL_F32);
-static_assert(fake::outputs::y::bytes == 96 && fake::abi_version == 5 && fake::parameter_count == 25);
+static_assert(fake::outputs::y::bytes == 96 && fake::abi_version == CARDINAL_ABI_VERSION && fake::parameter_count == 25);
 static_assert(noexcept(fake::run(nullptr, nullptr, nullptr)));
 int main() {
   float x[fake::inputs::x::elements], y[fake::outputs::y::elements], z[fake::outputs::y::elements];

@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 5u
+#define CARDINAL_ABI_VERSION 6u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
