@@ -33,6 +33,10 @@ bool agree(const Values& a, const Values& b) {
   return true;
 }
 
+bool is_complete(const Values& values) {
+  return std::all_of(values.begin(), values.end(), [](const auto& v) { return v.has_value(); });
+}
+
 bool all_equal(const Values& values) {
   return std::all_of(values.begin(), values.end(), [&](const auto& v) { return !v || *v == *values[0]; });
 }
@@ -71,6 +75,14 @@ AttrValue most_common(const Values& values) {
   return *best;
 }
 
+// An instance without the layer takes the most common value.
+Values completed(Values values) {
+  const AttrValue common = most_common(values);
+  for (auto& value : values)
+    if (!value) value = common;
+  return values;
+}
+
 }  // namespace
 
 BlockParameters::BlockParameters(const Network& network, std::span<const BlockInstance> instances,
@@ -102,11 +114,14 @@ void BlockParameters::make_channel_parameters() {
   std::vector<const Slot*> own;
   for (const Slot& slot : slots_) {
     if (!is_channel_count(slot.field)) continue;
+    const bool complete = is_complete(slot.values);
     bool known =
         std::any_of(own.begin(), own.end(), [&](const Slot* s) { return agree(s->values, slot.values); });
-    bool is_complete =
-        std::all_of(slot.values.begin(), slot.values.end(), [](const auto& v) { return v.has_value(); });
-    if (!known && (is_complete || slot.field == "channels")) own.push_back(&slot);
+    // Layers that all instances have say more than one that some do without, wherever that comes.
+    known = known || (!complete && std::any_of(slots_.begin(), slots_.end(), [&](const Slot& s) {
+              return is_channel_count(s.field) && is_complete(s.values) && agree(s.values, slot.values);
+            }));
+    if (!known && (complete || slot.field == "channels")) own.push_back(&slot);
   }
   std::vector<const Slot*> bases;
   for (const Slot* slot : own) {
@@ -119,20 +134,17 @@ void BlockParameters::make_channel_parameters() {
     std::string base = slot == bases.back() && slot->field == "channels" ? "channels"
                        : slot->field == "groups"                         ? "groups"
                                                                          : "width";
-    parameters_.push_back({unused_name(base), "int", slot->values, std::nullopt, true});
+    parameters_.push_back({unused_name(base), "int", completed(slot->values), std::nullopt, true});
   }
 }
 
 void BlockParameters::make_other_parameters() {
   for (const Slot& slot : slots_) {
-    if (!expression(slot.values, is_channel_count(slot.field)).empty()) continue;
-    parameters_.push_back({unused_name(std::string(slot.field)), type_name(slot.values), slot.values,
-                           most_common(slot.values), false});
+    const bool counts_channels = is_channel_count(slot.field);
+    if (!expression(slot.values, counts_channels).empty()) continue;
+    parameters_.push_back({unused_name(std::string(slot.field)), type_name(slot.values),
+                           completed(slot.values), most_common(slot.values), counts_channels});
   }
-  // An instance without the layer takes the default.
-  for (Parameter& parameter : parameters_)
-    for (auto& value : parameter.values)
-      if (!value) value = parameter.fallback ? *parameter.fallback : most_common(parameter.values);
 }
 
 std::string BlockParameters::unused_name(const std::string& base) const {

@@ -299,7 +299,22 @@ def attention():
     m.write(m.node("ReduceMax", y, m.ints(2, 3)))
 
 
+def stages():
+    """Projections that come before what all blocks have, and groups that no number of channels is a multiple of."""
+    m = Model("stages")
+    x = m.input("image", [1, 4, 8, 8])
+    channels = 4
+    for stage, (width, groups, depth) in enumerate([(4, 1, 2), (9, 3, 4), (16, 4, 1)]):
+        for i in range(depth):
+            p, stride = f"layer{stage + 1}.{i}", 2 if i == 0 else 1
+            shortcut = m.conv(x, f"{p}.proj", width, channels, 1, bias=True, strides=[2, 2]) if i == 0 else x
+            y = m.node("Relu", m.conv(x, f"{p}.a", width, channels, 1, bias=True))
+            y = m.node("Relu", m.conv(y, f"{p}.b", width, width // groups, 3, bias=True, strides=[stride] * 2, group=groups))
+            x, channels = m.node("Relu", m.node("Add", shortcut, m.conv(y, f"{p}.c", width, width, 1, bias=True))), width
+    m.write(m.node("GlobalAveragePool", x))
+
+
 names = sys.argv[1:]
-for make in (residual, nameless, mobile, shuffle, channels_last, pixels, old, gated, external, resized, attention):
+for make in (residual, nameless, mobile, shuffle, channels_last, pixels, old, gated, external, resized, attention, stages):
     if not names or make.__name__ in names:
         make()
