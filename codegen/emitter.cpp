@@ -1,5 +1,7 @@
 #include "codegen/emitter.h"
 
+#include <numeric>
+
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/Intrinsics.h>
 
@@ -265,7 +267,18 @@ llvm::Value* Emitter::fma(llvm::Value* a, llvm::Value* b, llvm::Value* c) {
   return builder.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, c});
 }
 llvm::Value* Emitter::fmax(llvm::Value* a, llvm::Value* b) {
-  return builder.CreateSelect(builder.CreateFCmpOGT(a, b), a, b);
+  const int lanes = a->getType()->isVectorTy() ? width_of(a) : 1;
+  if (lanes <= target.vector_lanes) return builder.CreateSelect(builder.CreateFCmpOGT(a, b), a, b);
+  // Each register for itself: of zeros and a vector that is wider LLVM makes a comparison and an AND, where
+  // x86 has an instruction.
+  llvm::SmallVector<int> low(static_cast<size_t>(lanes / 2)), high(low.size()), both(2 * low.size());
+  std::iota(low.begin(), low.end(), 0);
+  std::iota(high.begin(), high.end(), lanes / 2);
+  std::iota(both.begin(), both.end(), 0);
+  const auto half = [&](llvm::ArrayRef<int> part) {
+    return fmax(builder.CreateShuffleVector(a, part), builder.CreateShuffleVector(b, part));
+  };
+  return builder.CreateShuffleVector(half(low), half(high), both);
 }
 llvm::Value* Emitter::fmin(llvm::Value* a, llvm::Value* b) {
   return builder.CreateSelect(builder.CreateFCmpOLT(a, b), a, b);

@@ -151,8 +151,7 @@ class TileEmitter {
         weight_block_(tile.blocks > 1 ? entry(StrideTable::weight_block) : e.integer(0)) {}
 
   void emit() {
-    llvm::Value *zero = new_results(), *y = new_results(), *v = new_results(), *sum = new_results();
-    for (int i = 0; i < results(); ++i) e_.store_block(e_.splat(0.0), result(zero, i), 64);
+    llvm::Value *zero = zeros(), *y = new_results(), *v = new_results(), *sum = new_results();
     multiply(0, zero, y);
     fetch(0, 0);
     multiply(1, y, sum);
@@ -165,9 +164,10 @@ class TileEmitter {
     if (tile_.second == 0) return;
     fetch(1, 1);
     multiply(5, zero, sum);
-    add_to(y, sum);
-    add_to(v, sum);
-    finish(load(v), 1, 1);
+    for (int i = 0; i < results(); ++i) e_.store_block(added(y, sum, i), result(y, i), 64);
+    Values v_plus_sum;
+    for (int i = 0; i < results(); ++i) v_plus_sum.push_back(added(v, sum, i));
+    finish(v_plus_sum, 1, 1);
     fetch(1, 0);
     multiply(6, y, sum);
     finish(load(sum), 1, 0);
@@ -182,17 +182,23 @@ class TileEmitter {
     slots->setAlignment(llvm::Align(64));
     return slots;
   }
+  llvm::Value* zeros() {
+    const std::string name = fmt::format("strassen_zeros_{}", results());
+    if (llvm::GlobalVariable* known = e_.module.getNamedGlobal(name)) return known;
+    auto* type = llvm::ArrayType::get(e_.block, static_cast<uint64_t>(results()));
+    auto* zeros = new llvm::GlobalVariable(e_.module, type, true, llvm::GlobalValue::PrivateLinkage,
+                                           llvm::Constant::getNullValue(type), name);
+    zeros->setAlignment(llvm::Align(64));
+    return zeros;
+  }
   llvm::Value* result(llvm::Value* base, int i) { return e_.element(base, i * kChannelBlock); }
   Values load(llvm::Value* from) {
     Values values;
     for (int i = 0; i < results(); ++i) values.push_back(e_.load_block(result(from, i), 64));
     return values;
   }
-  void add_to(llvm::Value* to, llvm::Value* from) {
-    for (int i = 0; i < results(); ++i) {
-      llvm::Value* sum = e_.fadd(e_.load_block(result(from, i), 64), e_.load_block(result(to, i), 64));
-      e_.store_block(sum, result(to, i), 64);
-    }
+  llvm::Value* added(llvm::Value* a, llvm::Value* b, int i) {
+    return e_.fadd(e_.load_block(result(b, i), 64), e_.load_block(result(a, i), 64));
   }
 
   llvm::Value* entry(int i) {

@@ -30,8 +30,8 @@ struct TensorInfo {
 std::string describe(const TensorInfo& tensor);
 
 struct LoadOptions {
-  // Reads the whole file once (about 10 GB/s when it is cached), on up to four threads that end before the load
-  // does, and compares its hash. Without it a corrupted file may crash the program.
+  // Reads the whole file once (about 10 GB/s when it is cached), on up to four threads that end before the
+  // load does, and compares its hash. Without it a corrupted file may crash the program.
   bool verify_hash = true;
   // Where the weight file is, for networks compiled with --weights-file. Empty: beside the shared object.
   // Networks linked into the program have no such place, so they need it.
