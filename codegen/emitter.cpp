@@ -210,7 +210,8 @@ llvm::Value* Emitter::load_block(llvm::Value* address, int64_t alignment, int la
 
 llvm::Value* Emitter::load_block_here(llvm::Value* address, int width) {
   auto* type = llvm::FixedVectorType::get(f32, static_cast<unsigned>(width));
-  llvm::LoadInst* load = builder.CreateAlignedLoad(type, address, llvm::Align(64));
+  llvm::LoadInst* load =
+      builder.CreateAlignedLoad(type, address, llvm::Align(4 * static_cast<uint64_t>(width)));
   load->setVolatile(true);
   return load;
 }

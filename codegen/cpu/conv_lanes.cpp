@@ -107,8 +107,7 @@ Values multiply_add(const Pass& p, llvm::Value* x, llvm::Value* w, llvm::Value* 
       llvm::Value* value = load_spread(p, e.element(x, column * p.x_view().stride_w), k, indices);
       for (const Use& use : uses) {
         llvm::Value*& weight = weights[use.tap];
-        if (!weight)
-          weight = e.load_block(e.element(w, use.tap * kChannelBlock), 4 * p.lanes, p.lanes, p.lanes);
+        if (!weight) weight = e.load_block_here(e.element(w, use.tap * kChannelBlock), p.lanes);
         llvm::Value*& a = acc[static_cast<size_t>(use.pixel)];
         a = e.fma(value, weight, a);
       }

@@ -1,18 +1,17 @@
 """Looks for registers that are spilled to the stack in the innermost loops of the networks' kernels.
 
-    spills.py CARDINAL NETWORK.nn TARGET [PLAN]
+    spills.py CARDINAL NETWORK.nn[:NAME,...] TARGET [PLAN]
 
-compiles the network to assembly for the target and fails if instructions of an innermost loop move vectors from or to
-the stack: more than one in thirty, or of the kernels named below more than they are allowed.
+compiles the networks to assembly for the target and fails if instructions of an innermost loop move vectors from or to
+the stack.
 """
 
 import re
 import subprocess
 import sys
 
-ALLOWED_SHARE = 1 / 30
-# Tiles whose vectors LLVM's scheduler loads early: by kernel, the share that their widest tiles spill.
-EXCEPTIONS = {"conv_lanes": 1 / 9}
+# Tiles that fill the registers, where LLVM has a value or two too early: by kernel, the share of a loop's instructions.
+EXCEPTIONS = {"conv_direct_14x2": 1 / 30, "strassen_4x6": 1 / 25, "conv_lanes4_10": 1 / 20, "conv_lanes8_19": 1 / 5}
 FEWEST_LOOPS = 20  # in the whole network, so that a change of the listing's form is not taken for success
 
 
@@ -46,21 +45,31 @@ def is_spill(instruction):
     return "(%rsp" in instruction and "mm" in instruction
 
 
-def main():
-    cardinal, network, target, *plan = sys.argv[1:]
-    command = [cardinal, "compile", network, "--weights", "random:1", "--target", target, "--emit", "asm", "-o", "-"]
-    assembly = subprocess.run(command + (["--plan", plan[0]] if plan else []), check=True, capture_output=True, text=True)
-    loops = [(name, loop) for name, lines in functions(assembly.stdout) for loop in innermost_loops(lines)]
+def spilling_loops(cardinal, source, name, target, plan):
+    command = [cardinal, "compile", source, "--weights", "random:1", "--target", target, "--emit", "asm", "-o", "-"]
+    command += (["--network", name] if name else []) + (["--plan", plan] if plan else [])
+    assembly = subprocess.run(command, check=True, capture_output=True, text=True)
+    loops = [(kernel, loop) for kernel, lines in functions(assembly.stdout) for loop in innermost_loops(lines)]
     bad = []
-    for name, loop in loops:
+    for kernel, loop in loops:
         spills = sum(is_spill(instruction) for instruction in loop)
-        allowed = next((share for kernel, share in EXCEPTIONS.items() if kernel in name), ALLOWED_SHARE)
+        allowed = next((share for tile, share in EXCEPTIONS.items() if tile in kernel), 0)
         if spills > allowed * len(loop):
-            bad.append(f"{name}: {spills} of the {len(loop)} instructions of an innermost loop spill registers")
+            bad.append(f"{kernel}: {spills} of the {len(loop)} instructions of an innermost loop spill registers")
     if len(loops) < FEWEST_LOOPS:
-        bad.append(f"only {len(loops)} loops found in the assembly of {network}")
-    print("\n".join(bad) or f"{len(loops)} innermost loops for {target} keep their values in registers")
-    sys.exit(1 if bad else 0)
+        bad.append(f"only {len(loops)} loops found in the assembly of {source}")
+    return len(loops), bad
+
+
+def main():
+    cardinal, networks, target, *plan = sys.argv[1:]
+    source, _, names = networks.partition(":")
+    failed = False
+    for name in names.split(","):
+        count, bad = spilling_loops(cardinal, source, name, target, plan[0] if plan else None)
+        print("\n".join(bad) or f"{name or source}: {count} innermost loops for {target} keep their values in registers")
+        failed = failed or bool(bad)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
