@@ -15,6 +15,7 @@ struct StepOverride {
   std::optional<GpuConvKernel::Algorithm> gpu_algorithm;
   std::optional<int> pixels, panel, k_unroll;
   SourceLocation where;
+  std::optional<GpuTile> gpu_tile;  // with mma and wgmma
 };
 
 // What the prediction for a convolution depends on besides the target.

@@ -6,6 +6,8 @@
 #include <array>
 #include <optional>
 
+#include "passes/gpu_conv_wgmma.h"
+
 namespace cardinal {
 
 namespace {
@@ -34,25 +36,8 @@ double seconds_of(double flops, double tflops) { return flops / (tflops * 1e6); 
 
 int64_t elements(const ConvShape& s) { return s.n * s.oc * s.oh * s.ow; }
 
-double memory_microseconds(const GpuConvProblem& p, const GpuFacts& gpu, double extra_bytes = 0) {
-  const ConvShape& s = p.shape;
-  const int64_t size = dtype_bytes(p.dtype);
-  const int64_t values =
-      elements(s) * (1 + epilogue_operands(p.epilogue)) + s.oc * s.ic / s.groups * s.kh * s.kw;
-  const int64_t bytes = values * size + s.n * s.ic * s.ih * s.iw * dtype_bytes(p.x.dtype);
-  return (static_cast<double>(bytes) + extra_bytes) / (gpu.memory_gbps * 1e3);
-}
-
 double direct_flops(const ConvShape& s) {
   return 2.0 * static_cast<double>(elements(s)) * static_cast<double>(s.ic / s.groups * s.kh * s.kw);
-}
-
-bool vector_readable(const GpuConvProblem& p) {
-  const View& x = p.x;
-  bool good = x.dtype == p.dtype && x.stride_c == 1 && x.stride_block == kChannelBlock &&
-              (x.padded || p.shape.ic % 8 == 0);
-  for (int64_t distance : {x.offset, x.stride_n, x.stride_h, x.stride_w}) good = good && distance % 8 == 0;
-  return good;
 }
 
 // ---- mma
@@ -81,14 +66,9 @@ std::optional<GpuConvChoice> mma_choice(const GpuConvProblem& p, const GpuFacts&
                                static_cast<double>(together) * seconds_of(step_flops, multiprocessor_tflops));
   double compute =
       static_cast<double>(rounds) * (static_cast<double>(steps_of_part) * step + kFillMicroseconds);
-  double time = std::max(compute, memory_microseconds(p, gpu)) + kLaunchMicroseconds;
-  if (split > 1) {
-    const double part_bytes = 4.0 * static_cast<double>(elements(s) * split);
-    time += 2 * part_bytes / (gpu.memory_gbps * 1e3) + kLaunchMicroseconds + 1;
-  }
-  if (choice.copies_input)
-    time += kLaunchMicroseconds + static_cast<double>(s.n * s.ih * s.iw * round_up(s.ic, kChannelBlock) * 4) /
-                                      (gpu.memory_gbps * 1e3);
+  double time = std::max(compute, conv_memory_microseconds(p, gpu)) + kLaunchMicroseconds;
+  if (split > 1) time += split_sum_microseconds(p, gpu, split);
+  if (choice.copies_input) time += input_copy_microseconds(p, gpu);
   choice.candidate.text = fmt::format("mma {}x{}x{} stages {}{}, {} thread blocks{}", tile.m, tile.n, tile.k,
                                       tile.stages, split > 1 ? fmt::format(" split {}", split) : "", blocks,
                                       choice.copies_input ? ", copies x" : "");
@@ -181,7 +161,7 @@ void add_patch_choice(const GpuConvProblem& p, const GpuFacts& gpu, std::vector<
       std::max(seconds_of(flops, gpu.tensor_tflops / 3), static_cast<double>(rounds) * kFillMicroseconds);
   choice.candidate.text = fmt::format("patch {}x{}x{} window {}, {} thread blocks", k.tile_h, k.tile_w,
                                       k.tile_n, k.window, blocks);
-  choice.candidate.microseconds = std::max(compute, memory_microseconds(p, gpu)) + kLaunchMicroseconds;
+  choice.candidate.microseconds = std::max(compute, conv_memory_microseconds(p, gpu)) + kLaunchMicroseconds;
   all.push_back(std::move(choice));
 }
 
@@ -203,7 +183,7 @@ GpuConvChoice simt_choice(const GpuConvProblem& p, const GpuFacts& gpu, Algorith
                                   static_cast<double>(steps) * kSimtStepMicroseconds);
   choice.candidate.text =
       algorithm == Algorithm::depthwise ? fmt::format("depthwise 1x{}x8", k.tile_w) : "simt 1x8";
-  choice.candidate.microseconds = std::max(compute, memory_microseconds(p, gpu)) + kLaunchMicroseconds;
+  choice.candidate.microseconds = std::max(compute, conv_memory_microseconds(p, gpu)) + kLaunchMicroseconds;
   return choice;
 }
 
@@ -211,16 +191,49 @@ GpuConvChoice simt_choice(const GpuConvProblem& p, const GpuFacts& gpu, Algorith
 
 std::vector<GpuConvChoice> gpu_conv_choices(const GpuConvProblem& p, const GpuFacts& gpu) {
   const ConvShape& s = p.shape;
-  std::vector<GpuConvChoice> all = mma_choices(p, gpu);
+  const bool by_wgmma = wgmma_possible(p, gpu) && (p.wanted ? *p.wanted == Algorithm::wgmma : p.use_wgmma);
+  std::vector<GpuConvChoice> all = by_wgmma ? wgmma_choices(p, gpu) : mma_choices(p, gpu);
   add_patch_choice(p, gpu, all);
   if (s.groups == s.ic && s.oc == s.ic && s.groups > 1)
     all.push_back(simt_choice(p, gpu, Algorithm::depthwise, 0.5));
   all.push_back(simt_choice(p, gpu, Algorithm::simt, 0.1));
   if (p.wanted) std::erase_if(all, [&](const GpuConvChoice& c) { return c.kernel.algorithm != *p.wanted; });
+  if (p.wanted_tile)
+    std::erase_if(all, [&](const GpuConvChoice& c) {
+      return GpuTile{c.kernel.tile_m, c.kernel.tile_n} != *p.wanted_tile;
+    });
   std::stable_sort(all.begin(), all.end(), [](const GpuConvChoice& a, const GpuConvChoice& b) {
     return a.candidate.microseconds < b.candidate.microseconds;
   });
   return all;
+}
+
+double conv_memory_microseconds(const GpuConvProblem& p, const GpuFacts& gpu) {
+  const ConvShape& s = p.shape;
+  const int64_t size = dtype_bytes(p.dtype);
+  const int64_t values =
+      elements(s) * (1 + epilogue_operands(p.epilogue)) + s.oc * s.ic / s.groups * s.kh * s.kw;
+  const int64_t bytes = values * size + s.n * s.ic * s.ih * s.iw * dtype_bytes(p.x.dtype);
+  return static_cast<double>(bytes) / (gpu.memory_gbps * 1e3);
+}
+
+double split_sum_microseconds(const GpuConvProblem& p, const GpuFacts& gpu, int64_t split) {
+  const double part_bytes = 4.0 * static_cast<double>(elements(p.shape) * split);
+  return 2 * part_bytes / (gpu.memory_gbps * 1e3) + kLaunchMicroseconds + 1;
+}
+
+double input_copy_microseconds(const GpuConvProblem& p, const GpuFacts& gpu) {
+  const ConvShape& s = p.shape;
+  return kLaunchMicroseconds +
+         static_cast<double>(s.n * s.ih * s.iw * round_up(s.ic, kChannelBlock) * 4) / (gpu.memory_gbps * 1e3);
+}
+
+bool vector_readable(const GpuConvProblem& p) {
+  const View& x = p.x;
+  bool good = x.dtype == p.dtype && x.stride_c == 1 && x.stride_block == kChannelBlock &&
+              (x.padded || p.shape.ic % 8 == 0);
+  for (int64_t distance : {x.offset, x.stride_n, x.stride_h, x.stride_w}) good = good && distance % 8 == 0;
+  return good;
 }
 
 int64_t mma_tap_channels(const ConvShape& s) { return round_up(s.ic / s.groups, 8); }

@@ -14,6 +14,8 @@ struct GpuConvProblem {
   DType dtype = DType::f16;  // of values and weights
   Epilogue epilogue;
   std::optional<GpuConvKernel::Algorithm> wanted;
+  std::optional<GpuTile> wanted_tile;
+  bool use_wgmma = false;  // in place of mma, where it is possible
 };
 
 struct GpuConvChoice {
@@ -24,6 +26,14 @@ struct GpuConvChoice {
 
 // Best first; empty only if what is wanted cannot be.
 std::vector<GpuConvChoice> gpu_conv_choices(const GpuConvProblem&, const GpuFacts&);
+
+// ---- what algorithms' costs have in common, in us
+
+double conv_memory_microseconds(const GpuConvProblem&, const GpuFacts&);  // each value read or written once
+double split_sum_microseconds(const GpuConvProblem&, const GpuFacts&, int64_t split);
+double input_copy_microseconds(const GpuConvProblem&, const GpuFacts&);
+// Whether 8 channels of a pixel of x are 16 bytes that can be copied at once.
+bool vector_readable(const GpuConvProblem&);
 
 // ---- what the kernels' emitters and packing share with the choice
 

@@ -11,10 +11,9 @@ namespace cardinal {
 
 namespace {
 
-std::optional<GpuConvKernel::Algorithm> wanted_algorithm(const PlanOptions& options,
-                                                         const std::string& name) {
+StepOverride override_of(const PlanOptions& options, const std::string& name) {
   const auto wanted = options.overrides.find(name);
-  return wanted == options.overrides.end() ? std::nullopt : wanted->second.gpu_algorithm;
+  return wanted == options.overrides.end() ? StepOverride{} : wanted->second;
 }
 
 }  // namespace
@@ -29,8 +28,9 @@ Diagnostics check_gpu_overrides(const Graph& graph, const std::vector<bool>& liv
     if (!names.contains(name))
       errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
     else if (!wanted.gpu_algorithm)
-      errors.error(wanted.where,
-                   fmt::format("{}: on a GPU only algorithm=mma, patch, depthwise or simt can be set", name));
+      errors.error(
+          wanted.where,
+          fmt::format("{}: on a GPU only algorithm=mma, wgmma, patch, depthwise or simt can be set", name));
   }
   return errors;
 }
@@ -39,15 +39,20 @@ Status lower_gpu_conv(Lowering& to, NodeId id, const PlanOptions& options) {
   const Node& n = to.node(id);
   const std::string name = step_name(to.graph(), id);
   const auto image = [&](View view) { return n.is<Linear>() ? as_image(view) : view; };
-  const GpuConvProblem problem{shape_of_conv(to.graph(), id), image(to.at(n.operands[0]).view),
-                               to.format().dtype, *epilogue_of(n.op), wanted_algorithm(options, name)};
+  const StepOverride wanted = override_of(options, name);
+  const GpuConvProblem problem{shape_of_conv(to.graph(), id),
+                               image(to.at(n.operands[0]).view),
+                               to.format().dtype,
+                               *epilogue_of(n.op),
+                               wanted.gpu_algorithm,
+                               wanted.gpu_tile,
+                               options.use_wgmma};
   const std::vector<GpuConvChoice> choices = gpu_conv_choices(problem, *to.target().gpu);
-  if (choices.empty()) {
-    const StepOverride& wanted = options.overrides.at(name);
+  if (choices.empty())
     return Diagnostics(
-        fmt::format("{}: the shape or the precision allows no {}", name, to_string(*wanted.gpu_algorithm)),
+        fmt::format("{}: the target, the shape or the precision allows no {}{}", name,
+                    to_string(*wanted.gpu_algorithm), wanted.gpu_tile ? " with this tile" : ""),
         wanted.where);
-  }
   GpuConvKernel kernel = choices[0].kernel;
   kernel.has_bias = has_bias(n);
   const bool split = kernel.split_k > 1;

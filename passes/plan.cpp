@@ -36,6 +36,8 @@ std::string_view to_string(GpuConvKernel::Algorithm algorithm) {
       return "depthwise";
     case GpuConvKernel::Algorithm::patch:
       return "patch";
+    case GpuConvKernel::Algorithm::wgmma:
+      return "wgmma";
     case GpuConvKernel::Algorithm::mma:
       break;
   }

@@ -169,6 +169,11 @@ struct ConvKernel {
 //   [split_k * n, oc, oh, ow]; a SplitSumKernel adds them up in a fixed order.
 //   Weights: [group][oc of the group][reduction, zero up to tile_k], in the type of x.
 //
+// wgmma: as mma without groups, by a warpgroup that copies (x by its threads, weights in one bulk copy a step)
+//   and `warps_m` x `warps_n` warps, four of which issue a product together. `tile_k` is 64.
+//   Weights: [step][oc, zero up to tile_n][64], as they are to lie in shared memory: a row's vectors of 8 in
+//   the order of the 128-byte swizzle (gpu_conv_wgmma.h).
+//
 // patch: a thread block computes tile_h x tile_w pixels of an image x `tile_n` output channels on tensor
 //   cores. The input patch that they need is in shared memory, `patch_channels` channels a pixel, once for
 //   all taps. Eight output channels at a time reduce over the `window` input channels of their groups
@@ -181,7 +186,7 @@ struct ConvKernel {
 // simt: a thread computes 8 output channels of a pixel. Weights: [kh][kw][channels of a group][output
 //   channels up to whole blocks], f32.
 struct GpuConvKernel {
-  enum class Algorithm : uint8_t { simt, depthwise, patch, mma } algorithm = Algorithm::simt;
+  enum class Algorithm : uint8_t { simt, depthwise, patch, mma, wgmma } algorithm = Algorithm::simt;
   ConvShape shape;
   DType dtype = DType::f16;  // of what is multiplied
   int64_t tile_m = 0, tile_n = 0, tile_k = 0;
@@ -194,6 +199,11 @@ struct GpuConvKernel {
 };
 
 std::string_view to_string(GpuConvKernel::Algorithm);
+
+struct GpuTile {
+  int64_t m = 0, n = 0;
+  bool operator==(const GpuTile&) const = default;
+};
 
 // Adds up the parts of a split convolution and finishes it. inputs[0] is the parts, the rest the epilogue's
 // operands; weights[0] the bias if any.

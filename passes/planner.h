@@ -25,6 +25,7 @@ struct PlanOptions {
   // or for this target and this batch; see choose_kernels.
   bool same_bits = true;
   DType precision = DType::f16;  // of values and weights on a GPU; sums are f32
+  bool use_wgmma = false;        // on a GPU that has it, in place of mma for convolutions without groups
 };
 
 // One line per step: `layer1.0.conv2 algorithm=direct pixels=7 panel=2 k_unroll=4`; `#` starts a comment.

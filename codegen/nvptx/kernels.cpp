@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "passes/gpu_conv_wgmma.h"
+
 namespace cardinal {
 
 namespace {
@@ -24,8 +26,9 @@ unsigned index_bits(const Step& step) {
 // where loads would else be moved far ahead of their use. Found by what ptxas 13.0 spills; without a number
 // it spills single registers where it has hundreds left.
 int resident_thread_blocks(const Step& step) {
-  if (step.launch.threads > 128) return 1;
   const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
+  if (conv && conv->algorithm == GpuConvKernel::Algorithm::wgmma) return wgmma_resident(*conv);
+  if (step.launch.threads > 128) return 1;
   return conv && conv->algorithm == GpuConvKernel::Algorithm::patch ? 4 : 3;
 }
 
@@ -64,6 +67,8 @@ struct Emit {
         return emit_gpu_conv_patch(e, kernel, k);
       case GpuConvKernel::Algorithm::mma:
         return emit_gpu_conv_mma(e, kernel, k);
+      case GpuConvKernel::Algorithm::wgmma:
+        return emit_gpu_conv_wgmma(e, kernel, k);
     }
   }
   void operator()(const PoolKernel& k) const {

@@ -32,5 +32,6 @@ void emit_gpu_conv_simt(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_depthwise(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_patch(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_mma(Emitter&, const GpuKernel&, const GpuConvKernel&);
+void emit_gpu_conv_wgmma(Emitter&, const GpuKernel&, const GpuConvKernel&);
 
 }  // namespace cardinal

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -70,6 +71,14 @@ Status emit_module(llvm::Module& module, llvm::TargetMachine& machine, const Pla
   return ok();
 }
 
+// Whether the kernels are of the family that every GPU runs.
+bool runs_on_base(const Plan& plan) {
+  return std::none_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
+    const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
+    return conv && conv->algorithm == GpuConvKernel::Algorithm::wgmma;
+  });
+}
+
 // LLVM has no way back from these; without a handler it would abort.
 [[noreturn]] void exit_on_fatal_error(void*, const char* reason, bool) { internal_error(reason); }
 
@@ -127,8 +136,10 @@ Result<std::vector<GpuCode>> gpu_codes(const Plan& plan, const std::string& ptxa
     return ok();
   };
   const Target& base = base_gpu_target();
-  if (Status added = add_ptx(base); !added) return added.take_error();
-  if (plan.target.cpu != base.cpu)
+  const bool on_base = runs_on_base(plan);
+  if (on_base)
+    if (Status added = add_ptx(base); !added) return added.take_error();
+  if (!on_base || plan.target.cpu != base.cpu)
     if (Status added = add_ptx(plan.target); !added) return added.take_error();
   if (ptxas.empty()) return codes;
   Result<std::string> cubin = assemble_ptx(ptxas, plan.target.cpu, codes.back().data);

@@ -30,6 +30,7 @@ Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   options.same_bits = args.same_bits;
   if (args.precision == "bf16") options.precision = DType::bf16;
   if (args.precision == "fp32") options.precision = DType::f32;
+  options.use_wgmma = args.matrix_unit == "wgmma";
   for (const std::string& path : args.tuning) {
     Result<Tuning> tuning = read_tuning_file(sources, path);
     if (!tuning) return tuning.take_error();
@@ -74,6 +75,11 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   if (!options.target.precision.empty() && !targets->front().gpu)
     return Diagnostics(
         fmt::format("--precision is for GPUs; code for {} computes in fp32", targets->front().cpu));
+
+  const auto has_wgmma = [](const Target& target) { return target.gpu && target.gpu->wgmma_tflops > 0; };
+  if (planning->use_wgmma && !has_wgmma(targets->front()))
+    return Diagnostics(
+        fmt::format("--matrix-unit wgmma needs --target sm_90a; {} has no wgmma", targets->front().cpu));
 
   Progress progress("optimising and planning");
   auto wants = [&options](std::string_view stage) { return options.wants && options.wants(stage); };

@@ -100,6 +100,11 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
          "--precision", args.precision,
          "fp16 (the default), bf16 or fp32: what a GPU's values and weights are stored in; sums are fp32")
       ->check(CLI::IsMember({"fp16", "bf16", "fp32"}));
+  sub->add_option(
+         "--matrix-unit", args.matrix_unit,
+         "mma (the default), or with --target sm_90a wgmma: the instruction that computes convolutions "
+         "without groups and linear layers on a GPU")
+      ->check(CLI::IsMember({"mma", "wgmma"}));
 }
 
 void add_model_options(CLI::App* sub, std::string& model, std::string& variant) {

@@ -1,8 +1,10 @@
 // What the planner chooses for a GPU.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "codegen/codegen.h"
 #include "passes/gpu_conv_choice.h"
+#include "passes/gpu_conv_wgmma.h"
 #include "passes/gpu_launch.h"
 
 using namespace cardinal;
@@ -105,6 +107,47 @@ TEST_CASE("an algorithm can be asked for, but only where it is possible") {
     CHECK(choice.kernel.algorithm == Algorithm::simt);
   p.wanted = Algorithm::depthwise;
   CHECK(gpu_conv_choices(p, h200()).empty());
+}
+
+TEST_CASE("wgmma takes the place of mma only where it is asked for and the target has it") {
+  GpuConvProblem p = problem(square(128, 256, 256, 14, 3));
+  const auto has = [&](const GpuFacts& gpu) {
+    const auto choices = gpu_conv_choices(p, gpu);
+    return std::any_of(choices.begin(), choices.end(), [](const GpuConvChoice& choice) {
+      return choice.kernel.algorithm == Algorithm::wgmma;
+    });
+  };
+  CHECK_FALSE(has(h200()));
+  p.use_wgmma = true;
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200()))
+    CHECK(choice.kernel.algorithm != Algorithm::mma);
+  CHECK(has(h200()));
+  CHECK_FALSE(has(*resolve_target("sm_90")->gpu));
+  CHECK_FALSE(has(*resolve_target("sm_100a")->gpu));
+  p.shape.groups = 2;
+  CHECK_FALSE(has(h200()));
+  p.shape.groups = 1;
+  p.wanted = Algorithm::wgmma;
+  p.wanted_tile = GpuTile{64, 256};
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200())) {
+    CHECK(choice.kernel.tile_m == 64);
+    CHECK(choice.kernel.tile_n == 256);
+  }
+  p.wanted_tile = GpuTile{96, 96};
+  CHECK(gpu_conv_choices(p, h200()).empty());
+}
+
+TEST_CASE("a tile of wgmma fits shared memory, its stages and barriers where they must be") {
+  GpuConvProblem p = problem(square(128, 256, 512, 14, 3));
+  p.wanted = Algorithm::wgmma;
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200())) {
+    const GpuConvKernel& k = choice.kernel;
+    CHECK(wgmma_shared_bytes(k) <= h200().shared_bytes);
+    CHECK(wgmma_stage_bytes(k) % 1024 == 0);  // where the swizzle's pattern repeats
+    CHECK(wgmma_barriers_offset(k) % 8 == 0);
+    CHECK(k.tile_m / (k.warps_m / 4) % 64 == 0);
+    CHECK(wgmma_threads(k) == 384);
+  }
 }
 
 TEST_CASE("targets of GPUs are known by name") {
