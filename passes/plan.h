@@ -169,8 +169,8 @@ struct ConvKernel {
 //   [split_k * n, oc, oh, ow]; a SplitSumKernel adds them up in a fixed order.
 //   Weights: [group][oc of the group][reduction, zero up to tile_k], in the type of x.
 //
-// wgmma: as mma without groups, by a warpgroup that copies (x by its threads, weights in one bulk copy a step)
-//   and `warps_m` x `warps_n` warps, four of which issue a product together. `tile_k` is 64.
+// wgmma: as mma without groups, by a warpgroup that copies (x thread by thread, a step's weights in one bulk
+//   copy) and `warps_m` x `warps_n` warps, four of which issue a product together. `tile_k` is 64.
 //   Weights: [step][oc, zero up to tile_n][64], as they are to lie in shared memory: a row's vectors of 8 in
 //   the order of the 128-byte swizzle (gpu_conv_wgmma.h).
 //
