@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <stdexcept>
 
+#include "codegen/nvptx/module.h"
 #include "tests/gpu/emulate.h"
 #include "tests/gpu/integer_weights.h"
 #include "tests/support/random_graph.h"
@@ -230,4 +231,20 @@ TEST_CASE("dense convolutions by wgmma, of every kind") {
   REQUIRE(plan);
   REQUIRE(kernel_of(*plan).split_k > 1);
   check(split, options);
+}
+
+TEST_CASE("a plan with wgmma has code for its own target alone") {
+  const Graph graph = graph_of({{1, 64, 6, 6}, conv(64, {3, 3})});
+  EmulationOptions options;
+  options.target = "sm_90a";
+  for (bool use_wgmma : {false, true}) {
+    options.plan.use_wgmma = use_wgmma;
+    auto plan = plan_for_gpu(graph, options);
+    REQUIRE(plan);
+    auto codes = gpu_codes(*plan, "");
+    REQUIRE(codes);
+    REQUIRE(codes->size() == (use_wgmma ? 1 : 2));
+    CHECK(codes->front().facts->arch == (use_wgmma ? 90 : 80));
+    CHECK(codes->back().facts->specific);
+  }
 }
