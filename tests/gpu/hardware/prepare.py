@@ -159,7 +159,7 @@ def main():
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
     print(f"{bundle}: {size / 2**20:.1f} MiB")
     if size > MOST_BYTES:
-        print(f"that is more than {MOST_BYTES >> 20} MiB; prepare fewer networks or batches at a time")
+        print(f"that is more than {MOST_BYTES >> 20} MiB; prepare fewer networks or batches at a time, or with --no-wgmma")
         failures += 1
     return 1 if failures else 0
 
