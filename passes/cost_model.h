@@ -16,6 +16,7 @@ struct StepOverride {
   std::optional<bool> paired;  // on a GPU: in one kernel with the convolution before it
   std::optional<int> pixels, panel, k_unroll;
   SourceLocation where;
+  std::optional<GpuTile> gpu_tile;  // with mma and wgmma
 };
 
 // What the prediction for a convolution depends on besides the target.

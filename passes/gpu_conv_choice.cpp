@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 
+#include "passes/gpu_conv_wgmma.h"
 #include "passes/gpu_cost.h"
 
 namespace cardinal {
@@ -49,32 +50,17 @@ std::optional<GpuConvChoice> mma_choice(const GpuConvProblem& p, const GpuFacts&
   const int64_t tile_k = tile.k * 2 / dtype_bytes(p.dtype);  // as many bytes of any type
   k = {Algorithm::mma, s, p.dtype, tile.m, tile.n, tile_k, tile.warps_m, tile.warps_n, tile.stages, split};
   k.epilogue = p.epilogue;
-  const int64_t steps = ceil_div(mma_reduction(s), tile_k), steps_of_part = ceil_div(steps, split);
-  if (split > 1 && (steps_of_part < 4 || ceil_div(steps, steps_of_part) != split)) return std::nullopt;
-  choice.copies_input = !mma_can_read(p);
-
-  const int64_t pixels = s.n * s.oh * s.ow;
-  const int64_t blocks = ceil_div(pixels, tile.m) * ceil_div(s.oc / s.groups, tile.n) * s.groups * split;
+  const std::optional<int64_t> steps = steps_of_part(k);
+  if (!steps) return std::nullopt;
+  const int64_t blocks = product_tiles(k) * s.groups * split;
   const int64_t resident =
       std::clamp<int64_t>((gpu.shared_bytes + 1024) / (mma_shared_bytes(k) + 1024), 1, 2);
   const GpuRounds run(blocks, resident, gpu);
   const double tflops = mma_tflops(p.dtype, gpu) * tile.efficiency;
-  const double step = run.step_microseconds(2.0 * tile.m * tile.n * k.tile_k, tflops, gpu);
-  const double compute =
-      static_cast<double>(run.rounds) * (static_cast<double>(steps_of_part) * step + kFillMicroseconds);
-  double time = std::max(compute, memory_of(p, gpu)) + kLaunchMicroseconds;
-  if (split > 1) {
-    const double part_bytes = 4.0 * static_cast<double>(elements(s) * split);
-    time += 2 * memory_microseconds(part_bytes, gpu) + kLaunchMicroseconds + 1;
-  }
-  if (choice.copies_input)
-    time +=
-        kLaunchMicroseconds +
-        memory_microseconds(static_cast<double>(s.n * s.ih * s.iw * round_up(s.ic, kChannelBlock) * 4), gpu);
-  choice.candidate.text = fmt::format("mma {}x{}x{} stages {}{}, {} thread blocks{}", tile.m, tile.n, tile_k,
-                                      tile.stages, split > 1 ? fmt::format(" split {}", split) : "", blocks,
-                                      choice.copies_input ? ", copies x" : "");
-  choice.candidate.microseconds = time;
+  const double step = run.step_microseconds(2.0 * tile.m * tile.n * tile_k, tflops, gpu);
+  finish_product_choice(
+      choice, p, gpu, blocks,
+      static_cast<double>(run.rounds) * (static_cast<double>(*steps) * step + kFillMicroseconds));
   return choice;
 }
 
@@ -90,7 +76,7 @@ std::vector<GpuConvChoice> mma_choices(const GpuConvProblem& p, const GpuFacts& 
   if (!mma_possible(p)) return all;
   for (const MmaTile& tile : kMmaTiles) {
     if (tile.m == 16 && p.shape.n * p.shape.oh * p.shape.ow > 16) continue;
-    for (int64_t split : {1, 2, 3, 4, 6, 8, 12, 16}) {
+    for (int64_t split : kProductSplits) {
       if (split > 1 && p.shape.groups > 1) break;
       if (auto choice = mma_choice(p, gpu, tile, split)) all.push_back(*choice);
     }
@@ -196,7 +182,8 @@ double mma_tflops(DType dtype, const GpuFacts& gpu) {
   return dtype == DType::f32 ? gpu.tensor_tflops / 2 : gpu.tensor_tflops;
 }
 
-double product_tflops(DType dtype, bool tf32, const GpuFacts& gpu) {
+double product_tflops(DType dtype, bool tf32, bool wgmma, const GpuFacts& gpu) {
+  if (wgmma) return gpu.wgmma_tflops;
   return dtype == DType::f32 && !tf32 ? gpu.simt_tflops : mma_tflops(dtype, gpu);
 }
 
@@ -217,16 +204,54 @@ bool mma_can_read(const GpuConvProblem& p) {
 
 std::vector<GpuConvChoice> gpu_conv_choices(const GpuConvProblem& p, const GpuFacts& gpu) {
   const ConvShape& s = p.shape;
-  std::vector<GpuConvChoice> all = mma_choices(p, gpu);
+  const bool by_wgmma = wgmma_possible(p, gpu) && (p.wanted ? *p.wanted == Algorithm::wgmma : p.use_wgmma);
+  std::vector<GpuConvChoice> all = by_wgmma ? wgmma_choices(p, gpu) : mma_choices(p, gpu);
   add_patch_choice(p, gpu, all);
   if (s.groups == s.ic && s.oc == s.ic && s.groups > 1)
     all.push_back(simt_choice(p, gpu, Algorithm::depthwise, 0.5));
   all.push_back(simt_choice(p, gpu, Algorithm::simt, 0.1));
   if (p.wanted) std::erase_if(all, [&](const GpuConvChoice& c) { return c.kernel.algorithm != *p.wanted; });
+  if (p.wanted_tile)
+    std::erase_if(all, [&](const GpuConvChoice& c) {
+      return GpuTile{c.kernel.tile_m, c.kernel.tile_n} != *p.wanted_tile;
+    });
   std::stable_sort(all.begin(), all.end(), [](const GpuConvChoice& a, const GpuConvChoice& b) {
     return a.candidate.microseconds < b.candidate.microseconds;
   });
   return all;
+}
+
+int64_t product_tiles(const GpuConvKernel& k) {
+  const ConvShape& s = k.shape;
+  return ceil_div(s.n * s.oh * s.ow, k.tile_m) * ceil_div(s.oc / s.groups, k.tile_n);
+}
+
+std::optional<int64_t> steps_of_part(const GpuConvKernel& k) {
+  constexpr int64_t kFewest = 4;
+  const int64_t steps = ceil_div(mma_reduction(k.shape), k.tile_k), of_part = ceil_div(steps, k.split_k);
+  if (k.split_k > 1 && (of_part < kFewest || ceil_div(steps, of_part) != k.split_k)) return std::nullopt;
+  return of_part;
+}
+
+void finish_product_choice(GpuConvChoice& choice, const GpuConvProblem& p, const GpuFacts& gpu,
+                           int64_t thread_blocks, double compute) {
+  const GpuConvKernel& k = choice.kernel;
+  const ConvShape& s = p.shape;
+  choice.copies_input = !mma_can_read(p);
+  double time = std::max(compute, memory_of(p, gpu)) + kLaunchMicroseconds;
+  if (k.split_k > 1) {
+    const double part_bytes = 4.0 * static_cast<double>(elements(s) * k.split_k);
+    time += 2 * memory_microseconds(part_bytes, gpu) + kLaunchMicroseconds + 1;
+  }
+  if (choice.copies_input)
+    time +=
+        kLaunchMicroseconds +
+        memory_microseconds(static_cast<double>(s.n * s.ih * s.iw * round_up(s.ic, kChannelBlock) * 4), gpu);
+  choice.candidate.text =
+      fmt::format("{} {}x{}x{} stages {}{}, {} thread blocks{}", to_string(k.algorithm), k.tile_m, k.tile_n,
+                  k.tile_k, k.stages, k.split_k > 1 ? fmt::format(" split {}", k.split_k) : "", thread_blocks,
+                  choice.copies_input ? ", copies x" : "");
+  choice.candidate.microseconds = time;
 }
 
 int64_t mma_tap_channels(const ConvShape& s) { return round_up(s.ic / s.groups, 8); }

@@ -1,6 +1,7 @@
 // Which kernel computes a convolution or linear layer on a GPU, from its shape and the GPU's facts alone.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -14,7 +15,9 @@ struct GpuConvProblem {
   DType dtype = DType::f16;  // of values and weights
   Epilogue epilogue;
   std::optional<GpuConvKernel::Algorithm> wanted;
-  bool tf32 = false;  // whether f32 values may be rounded to 11 bits and multiplied on tensor cores
+  std::optional<GpuTile> wanted_tile = std::nullopt;
+  bool tf32 = false;       // whether f32 values may be rounded to 11 bits and multiplied on tensor cores
+  bool use_wgmma = false;  // in place of mma, where it is possible
 };
 
 struct GpuConvChoice {
@@ -30,9 +33,20 @@ std::vector<GpuConvChoice> gpu_conv_choices(const GpuConvProblem&, const GpuFact
 int64_t gpu_conv_bytes(const GpuConvProblem&);
 // Of tensor cores on values of a type, and of whatever multiplies values of a plan's precision.
 double mma_tflops(DType, const GpuFacts&);
-double product_tflops(DType, bool tf32, const GpuFacts&);
-// Whether the mma algorithm can read x where it is: in whole 16-byte vectors of channels.
+double product_tflops(DType, bool tf32, bool wgmma, const GpuFacts&);
+// Whether the algorithms mma and wgmma can read x where it is: in whole 16-byte vectors of channels.
 bool mma_can_read(const GpuConvProblem&);
+
+// ---- what the choices of mma and wgmma have in common
+
+// Parts of the reduction that are considered.
+inline constexpr std::array<int64_t, 8> kProductSplits = {1, 2, 3, 4, 6, 8, 12, 16};
+int64_t product_tiles(const GpuConvKernel&);  // of a group: thread blocks, but for parts
+// Of a part's reduction; none if there are no so many parts of some length.
+std::optional<int64_t> steps_of_part(const GpuConvKernel&);
+// Says what the kernel is and predicts its time, `compute` us being that of its arithmetic.
+void finish_product_choice(GpuConvChoice&, const GpuConvProblem&, const GpuFacts&, int64_t thread_blocks,
+                           double compute);
 
 // ---- what the kernels' emitters and packing share with the choice
 

@@ -27,9 +27,10 @@ struct GpuRounds {
     together = std::min(resident, ceil_div(blocks, int64_t{gpu.multiprocessors}));
   }
   // Of a step of each thread block, at a rate of the whole GPU.
-  double step_microseconds(double flops, double tflops, const GpuFacts& gpu) const {
-    return std::max(kStepMicroseconds, static_cast<double>(together) *
-                                           arithmetic_microseconds(flops, tflops / gpu.multiprocessors));
+  double step_microseconds(double flops, double tflops, const GpuFacts& gpu,
+                           double least = kStepMicroseconds) const {
+    return std::max(
+        least, static_cast<double>(together) * arithmetic_microseconds(flops, tflops / gpu.multiprocessors));
   }
 };
 

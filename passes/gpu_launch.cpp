@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "passes/gpu_conv_choice.h"
+#include "passes/gpu_conv_wgmma.h"
 #include "passes/gpu_cost.h"
 #include "passes/gpu_pair_choice.h"
 
@@ -32,9 +33,12 @@ GpuLaunch launch_of(const Step&, const GpuConvKernel& k) {
               patch.rows * patch.row_bytes};
     }
     case GpuConvKernel::Algorithm::mma:
+    case GpuConvKernel::Algorithm::wgmma:
       break;
   }
-  const int64_t tiles = ceil_div(s.n * s.oh * s.ow, k.tile_m) * ceil_div(s.oc / s.groups, k.tile_n);
+  const int64_t tiles = product_tiles(k);
+  if (k.algorithm == GpuConvKernel::Algorithm::wgmma)
+    return {tiles, 1, k.split_k, wgmma_threads(k), wgmma_shared_bytes(k)};
   return {tiles, s.groups, k.split_k, 32 * k.warps_m * k.warps_n, mma_shared_bytes(k)};
 }
 

@@ -34,6 +34,11 @@ const StepOverride* GpuConvs::wanted(NodeId id) const {
   return found == options_.overrides.end() ? nullptr : &found->second;
 }
 
+bool GpuConvs::sets_algorithm(NodeId id) const {
+  const StepOverride* set = wanted(id);
+  return set && set->gpu_algorithm;
+}
+
 Diagnostics GpuConvs::check_overrides() const {
   Diagnostics errors;
   std::map<std::string, NodeId> names;
@@ -45,16 +50,21 @@ Diagnostics GpuConvs::check_overrides() const {
     else if (!wanted.gpu_algorithm && !wanted.paired)
       errors.error(
           wanted.where,
-          fmt::format("{}: on a GPU only algorithm=mma, patch, depthwise or simt and paired=on or off "
-                      "can be set",
+          fmt::format("{}: on a GPU only algorithm=mma, wgmma, patch, depthwise or simt, with mma or wgmma a "
+                      "tile, and paired=on or off can be set",
                       name));
+    else if (wanted.gpu_tile && !wanted.gpu_algorithm)
+      errors.error(wanted.where, fmt::format("{}: a tile needs algorithm=mma or wgmma", name));
     else if (wanted.paired.value_or(false) && !first_of_.contains(layer->second))
       errors.error(wanted.where,
                    fmt::format("{}: paired=on is for a convolution of 1x1 pixels, stride 1, one group and no "
                                "operands but a convolution's result, the first to read it",
                                name));
-    else if (wanted.paired.value_or(false) && wanted.gpu_algorithm)
-      errors.error(wanted.where, fmt::format("{}: paired=on leaves no choice of an algorithm", name));
+    else if (wanted.paired.value_or(false) &&
+             (wanted.gpu_algorithm || sets_algorithm(first_of_.at(layer->second))))
+      errors.error(wanted.where,
+                   fmt::format("{}: paired=on leaves no choice of an algorithm for it, nor for {}", name,
+                               step_name(graph_, first_of_.at(layer->second))));
   }
   return errors;
 }
@@ -64,18 +74,23 @@ GpuConvProblem GpuConvs::problem(const Lowering& to, NodeId id) const {
   const View& x = to.at(n.operands[0]).view;
   GpuConvProblem problem{shape_of_conv(graph_, id), n.is<Linear>() ? as_image(x) : x, to.format().dtype,
                          *epilogue_of(n.op), std::nullopt};
-  if (const StepOverride* set = wanted(id)) problem.wanted = set->gpu_algorithm;
+  if (const StepOverride* set = wanted(id)) {
+    problem.wanted = set->gpu_algorithm;
+    problem.wanted_tile = set->gpu_tile;
+  }
   problem.tf32 = options_.tf32;
+  problem.use_wgmma = options_.use_wgmma;
   return problem;
 }
 
 Result<bool> GpuConvs::lower_pair(Lowering& to, NodeId first, NodeId second,
                                   const std::vector<GpuConvChoice>& apart, std::string& remark) {
-  const StepOverride *of_first = wanted(first), *of_second = wanted(second);
+  const StepOverride* of_second = wanted(second);
   const bool forced = of_second && of_second->paired.value_or(false);
-  const bool other = (of_first && of_first->gpu_algorithm) || (of_second && of_second->gpu_algorithm);
+  const bool other = sets_algorithm(first) || sets_algorithm(second);
   const bool forbidden = of_second && of_second->paired && !*of_second->paired;
-  if (!forced && (other || forbidden || !options_.conv_pairs)) return false;
+  const bool allowed = options_.conv_pairs && !options_.use_wgmma;
+  if (!forced && (other || forbidden || !allowed)) return false;
   const GpuFacts& gpu = *to.target().gpu;
   const GpuConvProblem a = problem(to, first), b = problem(to, second);
   const std::vector<GpuPairChoice> choices = gpu_pair_choices(a, b, gpu);
@@ -129,9 +144,10 @@ Status GpuConvs::lower(Lowering& to, NodeId id) {
   const std::vector<GpuConvChoice> choices = gpu_conv_choices(problem(to, id), *to.target().gpu);
   if (choices.empty()) {
     const StepOverride& set = *wanted(id);
-    return Diagnostics(fmt::format("{}: the shape or the precision allows no {}", step_name(graph_, id),
-                                   to_string(*set.gpu_algorithm)),
-                       set.where);
+    return Diagnostics(
+        fmt::format("{}: the target, the shape or the precision allows no {}{}", step_name(graph_, id),
+                    to_string(*set.gpu_algorithm), set.gpu_tile ? " with this tile" : ""),
+        set.where);
   }
   std::string remark;
   if (const auto second = second_of_.find(id); second != second_of_.end()) {

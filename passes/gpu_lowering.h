@@ -22,6 +22,7 @@ class GpuConvs {
 
  private:
   const StepOverride* wanted(NodeId) const;
+  bool sets_algorithm(NodeId) const;
   GpuConvProblem problem(const Lowering&, NodeId) const;
   bool reads_pixel_by_pixel(NodeId) const;
   // Makes a step of both if that is predicted to be faster, or wanted. `remark`: what was considered.

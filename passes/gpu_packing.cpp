@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "passes/gpu_conv_choice.h"
+#include "passes/gpu_conv_wgmma.h"
 
 namespace cardinal {
 
@@ -55,6 +56,23 @@ void pack_mma(const GpuConvKernel& k, const Weights& weights, Writer out) {
   }
 }
 
+// Place `place` of row r holds vector place ^ (r % 8) of the step's.
+void pack_wgmma(const GpuConvKernel& k, const Weights& weights, Writer out) {
+  const ConvShape& s = k.shape;
+  const int64_t tap_channels = mma_tap_channels(s);
+  const auto value = [&](int64_t oc, int64_t at) {
+    const int64_t tap = at / tap_channels, c = at % tap_channels;
+    const bool exists = oc < s.oc && tap < s.kh * s.kw && c < s.ic;
+    return exists ? weights.at(oc, c, tap / s.kw, tap % s.kw) : 0.0f;
+  };
+  for (int64_t step = 0; step < mma_weight_row(s) / kWgmmaStep; ++step)
+    for (int64_t oc = 0; oc < wgmma_weight_rows(k); ++oc)
+      for (int64_t place = 0; place < kWgmmaSwizzleRows; ++place) {
+        const int64_t vector = place ^ oc % kWgmmaSwizzleRows;
+        for (int64_t i = 0; i < 8; ++i) out.write(value(oc, step * kWgmmaStep + vector * 8 + i));
+      }
+}
+
 // Lane l's values are those of output channel l / 4 and of the step's values 2 * (l % 4) + {0, 1, 8, 9}.
 void pack_patch(const GpuConvKernel& k, const Weights& weights, Writer out) {
   const Patch patch = make_patch(k);
@@ -95,6 +113,9 @@ int64_t gpu_packed_floats(const GpuConvKernel& k) {
     case Algorithm::mma:
       floats = floats_for(s.oc * mma_weight_row(s), k.dtype);
       break;
+    case Algorithm::wgmma:
+      floats = floats_for(wgmma_weight_rows(k) * mma_weight_row(s), k.dtype);
+      break;
     case Algorithm::patch:
       floats = floats_for(s.oc / 8 * make_patch(k).steps() * 32 * 4, k.dtype);
       break;
@@ -109,6 +130,7 @@ int64_t gpu_packed_floats(const GpuConvKernel& k) {
 void pack_gpu_conv(const GpuConvKernel& k, const Tensor& weight, std::span<float> out) {
   const Weights weights{k.shape, weight};
   if (k.algorithm == Algorithm::mma) return pack_mma(k, weights, Writer(out, k.dtype));
+  if (k.algorithm == Algorithm::wgmma) return pack_wgmma(k, weights, Writer(out, k.dtype));
   if (k.algorithm == Algorithm::patch) return pack_patch(k, weights, Writer(out, k.dtype));
   pack_taps(k, weights, Writer(out, DType::f32));
 }

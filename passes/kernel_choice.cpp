@@ -200,6 +200,8 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
     if (wanted.gpu_algorithm)
       errors.error(wanted.where,
                    fmt::format("{}: {} is an algorithm of GPUs", name, to_string(*wanted.gpu_algorithm)));
+    else if (wanted.gpu_tile)
+      errors.error(wanted.where, fmt::format("{}: a tile can be set on GPUs only", name));
     const ConvProblem problem = conv_problem(graph, id, weights);
     chosen[index(id)] = choices(problem, target, wanted, options);
     if (options.same_bits)

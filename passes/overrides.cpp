@@ -28,19 +28,34 @@ std::vector<Word> split_line(std::string_view line, uint32_t file, uint32_t numb
   return words;
 }
 
+// "128x64"
+std::optional<GpuTile> parse_tile(std::string_view text) {
+  GpuTile tile;
+  const char* const end = text.data() + text.size();
+  const auto m = std::from_chars(text.data(), end, tile.m);
+  if (m.ec != std::errc{} || m.ptr == end || *m.ptr != 'x') return {};
+  const auto n = std::from_chars(m.ptr + 1, end, tile.n);
+  if (n.ec != std::errc{} || n.ptr != end) return {};
+  return tile;
+}
+
 // "" or what is wrong with the setting.
 std::string apply_setting(std::string_view key, std::string_view value, StepOverride& step) {
   if (key == "algorithm") {
     step.algorithm = parse_algorithm(value);
     using Gpu = GpuConvKernel::Algorithm;
-    for (Gpu algorithm : {Gpu::mma, Gpu::patch, Gpu::depthwise, Gpu::simt})
+    for (Gpu algorithm : {Gpu::mma, Gpu::wgmma, Gpu::patch, Gpu::depthwise, Gpu::simt})
       if (value == to_string(algorithm)) step.gpu_algorithm = algorithm;
     if (step.algorithm || step.gpu_algorithm) return {};
     return fmt::format(
         "unknown algorithm '{}'; use direct, lanes, winograd_f2, winograd_f4, strassen_1 or strassen_2, or "
         "on a "
-        "GPU mma, patch, depthwise or simt",
+        "GPU mma, wgmma, patch, depthwise or simt",
         value);
+  }
+  if (key == "tile") {
+    step.gpu_tile = parse_tile(value);
+    return step.gpu_tile ? "" : fmt::format("tile must be PIXELSxCHANNELS, such as 128x64, not '{}'", value);
   }
   if (key == "paired") {
     if (value != "on" && value != "off") return fmt::format("paired must be on or off, not '{}'", value);
@@ -52,8 +67,8 @@ std::string apply_setting(std::string_view key, std::string_view value, StepOver
                               : key == "k_unroll" ? &step.k_unroll
                                                   : nullptr;
   if (!field)
-    return fmt::format("unknown setting '{}'; use algorithm, pixels, panel, k_unroll or, on a GPU, paired",
-                       key);
+    return fmt::format(
+        "unknown setting '{}'; use algorithm, pixels, panel, k_unroll or, on a GPU, tile or paired", key);
   // No register tile is larger than this, and no inner loop should be.
   constexpr int kMost = 64;
   int number = 0;

@@ -1,5 +1,7 @@
 #include "passes/plan.h"
 
+#include <algorithm>
+
 namespace cardinal {
 
 std::string_view to_string(ConvAlgorithm algorithm) {
@@ -36,10 +38,19 @@ std::string_view to_string(GpuConvKernel::Algorithm algorithm) {
       return "depthwise";
     case GpuConvKernel::Algorithm::patch:
       return "patch";
+    case GpuConvKernel::Algorithm::wgmma:
+      return "wgmma";
     case GpuConvKernel::Algorithm::mma:
       break;
   }
   return "mma";
+}
+
+bool uses_wgmma(const Plan& plan) {
+  return std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
+    const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
+    return conv && conv->algorithm == GpuConvKernel::Algorithm::wgmma;
+  });
 }
 
 View make_view(Space space, int index, int64_t offset, const Shape& shape, Layout layout) {

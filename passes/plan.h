@@ -170,6 +170,11 @@ struct ConvKernel {
 //   [split_k * n, oc, oh, ow]; a SplitSumKernel adds them up in a fixed order.
 //   Weights: [group][oc of the group][reduction, zero up to tile_k], in the type of x.
 //
+// wgmma: as mma without groups, by a warpgroup that copies (x thread by thread, a step's weights in one bulk
+//   copy) and `warps_m` x `warps_n` warps, four of which issue a product together. `tile_k` is 64.
+//   Weights: [step][oc, zero up to tile_n][64], as they are to lie in shared memory: a row's vectors of 8 in
+//   the order of the 128-byte swizzle (gpu_conv_wgmma.h).
+//
 // patch: a thread block computes tile_h x tile_w pixels of an image x `tile_n` output channels on tensor
 //   cores. The input patch that they need is in shared memory, `patch_channels` channels a pixel, once for
 //   all taps. Eight output channels at a time reduce over the `window` input channels of their groups
@@ -182,7 +187,7 @@ struct ConvKernel {
 // simt: a thread computes 8 output channels of a pixel. Weights: [kh][kw][channels of a group][output
 //   channels up to whole blocks], f32.
 struct GpuConvKernel {
-  enum class Algorithm : uint8_t { simt, depthwise, patch, mma } algorithm = Algorithm::simt;
+  enum class Algorithm : uint8_t { simt, depthwise, patch, mma, wgmma } algorithm = Algorithm::simt;
   ConvShape shape;
   DType dtype = DType::f16;  // of what is multiplied
   int64_t tile_m = 0, tile_n = 0, tile_k = 0;
@@ -195,6 +200,11 @@ struct GpuConvKernel {
 };
 
 std::string_view to_string(GpuConvKernel::Algorithm);
+
+struct GpuTile {
+  int64_t m = 0, n = 0;
+  bool operator==(const GpuTile&) const = default;
+};
 
 // A convolution and the 1x1 convolution that reads its result, both by the mma algorithm: a thread block
 // computes all output channels of both for the first's tile_m pixels. It computes the first's tile_n at a
@@ -430,6 +440,7 @@ struct Plan {
   std::vector<View> views;  // by NodeId; shape rank 0 for nodes without a buffer
 };
 
+bool uses_wgmma(const Plan&);
 std::string kernel_name(const Kernel&);  // "conv_direct_14x2", "max_pool", ...: what profiles and dumps show
 // One line per step: name, kernel, shapes, tile, units, views, predicted time.
 std::string print(const Plan&, const Graph&);

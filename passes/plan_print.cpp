@@ -28,9 +28,10 @@ std::string name_of(const GpuConvKernel& k) {
     case GpuConvKernel::Algorithm::patch:
       return fmt::format("conv_patch_{}x{}x{}", k.tile_h, k.tile_w, k.tile_n);
     case GpuConvKernel::Algorithm::mma:
+    case GpuConvKernel::Algorithm::wgmma:
       break;
   }
-  return fmt::format("conv_mma_{}x{}x{}{}", k.tile_m, k.tile_n, k.tile_k,
+  return fmt::format("conv_{}_{}x{}x{}{}", to_string(k.algorithm), k.tile_m, k.tile_n, k.tile_k,
                      k.split_k > 1 ? fmt::format("_split{}", k.split_k) : "");
 }
 

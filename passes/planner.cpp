@@ -274,7 +274,7 @@ Result<Plan> make_plan(const Graph& graph, const Target& target, const PlanOptio
   plan->target = target;
   lay_out_weights(std::span(&*plan, 1));
   if (target.gpu) {
-    plan->product_tflops = product_tflops(options.precision, options.tf32, *target.gpu);
+    plan->product_tflops = product_tflops(options.precision, options.tf32, uses_wgmma(*plan), *target.gpu);
     set_gpu_launches(*plan);
   } else {
     name_for_tuning(*plan, graph, network_weights(graph, live, options.winograd));

@@ -26,8 +26,10 @@ struct PlanOptions {
   bool same_bits = true;
   DType precision = DType::f16;  // of values and weights on a GPU; sums are f32
   bool tf32 = false;  // f32 only: whether they may be rounded to 11 bits, to be multiplied on tensor cores
+  // On sm_90a, where values have 16 bits: wgmma in place of mma for convolutions without groups.
+  bool use_wgmma = false;
   // Whether a GPU may compute two convolutions in one kernel without being asked for by name; see
-  // GpuConvPairKernel.
+  // GpuConvPairKernel. By mma, so not where wgmma takes its place.
   bool conv_pairs = true;
 };
 

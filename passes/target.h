@@ -17,6 +17,7 @@ struct GpuFacts {
   double memory_gbps = 1700;         // GB/s
   double tensor_tflops = 250;        // fp16 with fp32 sums, mma.sync
   double simt_tflops = 15;           // fp32
+  double wgmma_tflops = 0;           // fp16 with fp32 sums, wgmma; 0 if the target has none
   bool operator==(const GpuFacts&) const = default;
 };
 

@@ -38,7 +38,7 @@ class ConvPair {
     MmaTile tile(e_, second_.dtype, second_.tile_m, second_.tile_n, second_.warps_m, second_.warps_n, rows_);
     const int64_t chunks = ceil_div(first_.shape.oc, first_.tile_n);
     const int64_t count = ceil_div(mma_reduction(first_.shape), first_.tile_k);
-    const MmaReduction::Steps steps{e_.integer(0), e_.integer(count), count};
+    const ReductionSteps steps{e_.integer(0), e_.integer(count), count};
     reduction.start(e_.integer(0), steps);
     const Values sums = e_.for_range(0, chunks, 1, tile.zeros(), [&](llvm::Value* chunk, Values second) {
       llvm::Value* first_channel = e_.mul(chunk, first_.tile_n);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "passes/gpu_conv_wgmma.h"
 #include "passes/gpu_pair_choice.h"
 
 namespace cardinal {
@@ -29,6 +30,7 @@ void bound_registers(llvm::Function* function, const Step& step) {
   int64_t blocks = step.launch.threads > 128 ? 1 : 3;
   const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
   if (conv && conv->algorithm == GpuConvKernel::Algorithm::patch) blocks = 4;
+  if (conv && conv->algorithm == GpuConvKernel::Algorithm::wgmma) blocks = wgmma_resident(*conv);
   if (const auto* pair = std::get_if<GpuConvPairKernel>(&step.kernel)) {
     blocks = pair_thread_blocks(*pair);
     if (blocks == 1) return function->addFnAttr("nvvm.maxnreg", "168");
@@ -73,6 +75,8 @@ struct Emit {
         return emit_gpu_conv_patch(e, kernel, k);
       case GpuConvKernel::Algorithm::mma:
         return emit_gpu_conv_mma(e, kernel, k);
+      case GpuConvKernel::Algorithm::wgmma:
+        return emit_gpu_conv_wgmma(e, kernel, k);
     }
   }
   void operator()(const PoolKernel& k) const {

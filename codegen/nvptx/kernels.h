@@ -32,6 +32,7 @@ void emit_gpu_conv_simt(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_depthwise(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_patch(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_mma(Emitter&, const GpuKernel&, const GpuConvKernel&);
+void emit_gpu_conv_wgmma(Emitter&, const GpuKernel&, const GpuConvKernel&);
 void emit_gpu_conv_pair(Emitter&, const GpuKernel&, const GpuConvPairKernel&);
 
 }  // namespace cardinal

@@ -9,8 +9,8 @@
 // In shared memory a row is a pixel's, or an output channel's, tile_k values.
 #pragma once
 
+#include "codegen/nvptx/conv_tile.h"
 #include "codegen/nvptx/kernels.h"
-#include "codegen/nvptx/mma_tile.h"
 
 namespace cardinal {
 
@@ -21,16 +21,11 @@ class MmaReduction {
   MmaReduction(Emitter&, const GpuKernel&, const GpuConvKernel&, llvm::Value* first_pixel,
                llvm::Value* group);
 
-  // Steps [first, first + count), of which there are `fewest` at least.
-  struct Steps {
-    llvm::Value *first, *count;
-    int64_t fewest;
-  };
   // Sends the first steps on their way, for the tile of output channels of the group from `first_channel` on.
-  void start(llvm::Value* first_channel, const Steps&);
+  void start(llvm::Value* first_channel, const ReductionSteps&);
   // After that: the sums. Other copies may have been sent since. Afterwards none is on its way, and no thread
   // reads shared memory.
-  Values sums(llvm::Value* first_channel, const Steps&);
+  Values sums(llvm::Value* first_channel, const ReductionSteps&);
   const MmaTile& tile() const { return tile_; }
 
   static SharedRows rows_of(const GpuConvKernel& k) {
@@ -38,39 +33,21 @@ class MmaReduction {
   }
 
  private:
-  struct PixelRow {
-    llvm::Value* offset;      // of tap 0, in elements
-    llvm::Value *top, *left;  // of the window
-  };
-
   int64_t group_channels() const { return s_.oc / s_.groups; }
-  int64_t vector_values() const { return kVectorBytes / dtype_bytes(conv_.dtype); }
-  int64_t rows_of_pass() const {
-    return threads_ / rows_.vectors;
-  }  // a thread copies one vector of each pass
-  int64_t stage_bytes() const { return (conv_.tile_m + conv_.tile_n) * rows_.bytes(); }
-  bool always_inside() const;
-  PixelRow pixel_row(llvm::Value* pixel, llvm::Value* group);
+  int64_t stage_bytes() const { return (conv_.tile_m + conv_.tile_n) * copies_.rows.bytes(); }
   void find_weights(llvm::Value* first_channel);
   void copy_step(llvm::Value* step, llvm::Value* stage);
-  llvm::Value* exists(const PixelRow& row, llvm::Value* ky, llvm::Value* kx, llvm::Value* in_reduction);
-  llvm::Value* pass(llvm::Value* place, size_t i);
   llvm::Value* next_stage(llvm::Value* stage);
 
   Emitter& e_;
   const GpuKernel& kernel_;
   const GpuConvKernel& conv_;
   const ConvShape& s_;
-  const View& x_;
-  const SharedRows rows_;
-  const int64_t threads_, pixels_;
   MmaTile tile_;
-  llvm::Value *group_, *shared_, *copied_row_, *copied_vector_, *copy_place_;
-  std::vector<PixelRow> pixel_rows_;
+  const RowCopies copies_;
+  const WindowCopies windows_;
+  llvm::Value *group_, *shared_;
   Values weight_rows_;
 };
-
-// Where a pixel, counted over all images, is.
-VectorIndex pixel_index(Emitter&, const ConvShape&, llvm::Value* pixel, llvm::Value* vector);
 
 }  // namespace cardinal

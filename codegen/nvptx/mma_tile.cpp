@@ -50,31 +50,45 @@ void MmaTile::multiply_step(llvm::Value* x, llvm::Value* w, llvm::MutableArrayRe
   }
 }
 
-int64_t MmaTile::kept_row_bytes() const { return (n_ + kMmaSumsPad) * int64_t{sizeof(float)}; }
-
 void MmaTile::keep(llvm::ArrayRef<llvm::Value*> sums, llvm::Value* to) const {
-  llvm::IRBuilder<>& b = e_.builder;
-  llvm::Value* row = e_.add(warp_row_, e_.div(lane_, 4));
-  llvm::Value* column = e_.add(warp_column_, e_.mul(e_.rem(lane_, 4), 2));
-  llvm::Value* place = byte_offset(e_, to, e_.add(e_.mul(row, kept_row_bytes()), e_.mul(column, 4)));
-  auto* pair = llvm::FixedVectorType::get(e_.f32, 2);
-  for (int64_t i = 0; i < tiles_m(); ++i)
-    for (int64_t j = 0; j < tiles_n(); ++j)
-      for (int64_t half = 0; half < 2; ++half) {
-        const auto tile = sums.slice(first_sum(i, j) + static_cast<size_t>(2 * half), 2);
-        llvm::Value* value = b.CreateInsertElement(llvm::PoisonValue::get(pair), tile[0], uint64_t{0});
-        value = b.CreateInsertElement(value, tile[1], uint64_t{1});
-        llvm::Value* address = byte_offset(e_, place, (i * 16 + half * 8) * kept_row_bytes() + j * 32);
-        b.CreateAlignedStore(value, address, llvm::Align(8));
-      }
+  KeptSums(e_, to, m_, n_).keep(sums, {lane_, warp_row_, warp_column_, tiles_n(), 16});
 }
 
-void MmaTile::for_kept_vector(llvm::Value* from, KeptVector body) const {
-  const int64_t vectors = n_ / kGpuVector;
-  e_.for_range(thread_index(e_), m_ * vectors, int64_t{32} * warps_m_ * warps_n_, [&](llvm::Value* i) {
+void MmaTile::for_kept_vector(llvm::Value* from, KeptSums::Vector body) const {
+  KeptSums(e_, from, m_, n_).for_vector(thread_index(e_), int64_t{32} * warps_m_ * warps_n_, body);
+}
+
+// ---- sums in shared memory
+
+KeptSums::KeptSums(Emitter& e, llvm::Value* address, int64_t rows, int64_t columns)
+    : e_(e), address_(address), rows_(rows), columns_(columns) {}
+
+int64_t KeptSums::row_bytes() const { return (columns_ + kMmaSumsPad) * int64_t{sizeof(float)}; }
+
+void KeptSums::keep(llvm::ArrayRef<llvm::Value*> sums, const Warp& warp) const {
+  llvm::IRBuilder<>& b = e_.builder;
+  llvm::Value* row = e_.add(warp.row, e_.div(warp.lane, 4));
+  llvm::Value* column = e_.add(warp.column, e_.mul(e_.rem(warp.lane, 4), 2));
+  llvm::Value* place = byte_offset(e_, address_, e_.add(e_.mul(row, row_bytes()), e_.mul(column, 4)));
+  auto* pair = llvm::FixedVectorType::get(e_.f32, 2);
+  const auto tiles = static_cast<int64_t>(sums.size()) / kSumsOfTile;
+  for (int64_t tile = 0; tile < tiles; ++tile)
+    for (int64_t half = 0; half < 2; ++half) {
+      const int64_t i = tile / warp.tiles_n, j = tile % warp.tiles_n;
+      const auto two = sums.slice(static_cast<size_t>(tile * kSumsOfTile + 2 * half), 2);
+      llvm::Value* value = b.CreateInsertElement(llvm::PoisonValue::get(pair), two[0], uint64_t{0});
+      value = b.CreateInsertElement(value, two[1], uint64_t{1});
+      llvm::Value* to = byte_offset(e_, place, (i * warp.rows_apart + half * 8) * row_bytes() + j * 32);
+      b.CreateAlignedStore(value, to, llvm::Align(8));
+    }
+}
+
+void KeptSums::for_vector(llvm::Value* thread, int64_t threads, Vector body) const {
+  const int64_t vectors = columns_ / kGpuVector;
+  e_.for_range(thread, rows_ * vectors, threads, [&](llvm::Value* i) {
     llvm::Value *row = e_.div(i, vectors), *vector = e_.rem(i, vectors);
     llvm::Value* address =
-        byte_offset(e_, from, e_.add(e_.mul(row, kept_row_bytes()), e_.mul(vector, kGpuVector * 4)));
+        byte_offset(e_, address_, e_.add(e_.mul(row, row_bytes()), e_.mul(vector, kGpuVector * 4)));
     body(row, vector, address);
   });
 }

@@ -16,6 +16,30 @@ struct SharedRows {
   llvm::Value* place(Emitter&, llvm::Value* row, llvm::Value* vector) const;
 };
 
+// The sums of a tile in shared memory, as f32, row by row.
+class KeptSums {
+ public:
+  KeptSums(Emitter&, llvm::Value* address, int64_t rows, int64_t columns);
+  // Those of a warp, by tiles of 16 x 8 in the tensor core's order: tiles_n beside each other, the next
+  // `rows_apart` rows below. All threads must be done with what is there, and nobody may read before all have
+  // kept theirs.
+  struct Warp {
+    llvm::Value *lane, *row, *column;  // of its first tile
+    int64_t tiles_n, rows_apart;
+  };
+  void keep(llvm::ArrayRef<llvm::Value*> sums, const Warp&) const;
+  // After that: body(row, vector, its address) for each vector of 8 sums, dealt out to the threads.
+  using Vector = llvm::function_ref<void(llvm::Value* row, llvm::Value* vector, llvm::Value* address)>;
+  void for_vector(llvm::Value* thread, int64_t threads, Vector body) const;
+
+ private:
+  int64_t row_bytes() const;
+
+  Emitter& e_;
+  llvm::Value* address_;
+  const int64_t rows_, columns_;
+};
+
 // m x n sums, which warps_m x warps_n warps share.
 class MmaTile {
  public:
@@ -25,19 +49,15 @@ class MmaTile {
   Values zeros() const;
   // sums += x * w over the values of one row: m rows of x from address `x` on, n rows of w from `w` on.
   void multiply_step(llvm::Value* x, llvm::Value* w, llvm::MutableArrayRef<llvm::Value*> sums);
-  // The sums as f32 into shared memory, row by row. All threads must be done with what is there, and nobody
-  // may read them before all have been there.
+  // The sums into shared memory, and from there to all threads, see KeptSums.
   void keep(llvm::ArrayRef<llvm::Value*> sums, llvm::Value* to) const;
-  // After that: body(row, vector, its address) for each vector of 8 sums, dealt out to all threads.
-  using KeptVector = llvm::function_ref<void(llvm::Value* row, llvm::Value* vector, llvm::Value* address)>;
-  void for_kept_vector(llvm::Value* from, KeptVector body) const;
+  void for_kept_vector(llvm::Value* from, KeptSums::Vector body) const;
 
  private:
   int64_t warp_m() const { return m_ / warps_m_; }
   int64_t warp_n() const { return n_ / warps_n_; }
   int64_t tiles_m() const { return warp_m() / 16; }
   int64_t tiles_n() const { return warp_n() / 8; }
-  int64_t kept_row_bytes() const;
   size_t first_sum(int64_t i, int64_t j) const {
     return static_cast<size_t>((i * tiles_n() + j) * kSumsOfTile);
   }

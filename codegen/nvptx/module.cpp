@@ -128,8 +128,10 @@ Result<std::vector<GpuCode>> gpu_codes(const Plan& plan, const std::string& ptxa
     return ok();
   };
   const Target& base = base_gpu_target();
-  if (Status added = add_ptx(base); !added) return added.take_error();
-  if (plan.target.cpu != base.cpu)
+  const bool on_base = !uses_wgmma(plan);  // of the family that every GPU runs
+  if (on_base)
+    if (Status added = add_ptx(base); !added) return added.take_error();
+  if (!on_base || plan.target.cpu != base.cpu)
     if (Status added = add_ptx(plan.target); !added) return added.take_error();
   if (ptxas.empty()) return codes;
   Result<std::string> cubin = assemble_ptx(ptxas, plan.target.cpu, codes.back().data);

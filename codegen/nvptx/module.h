@@ -19,8 +19,8 @@ Result<std::string> gpu_ptx(const Plan&, const Target& target);
 // `ptxas` is the path of the program.
 Result<std::string> gpu_cubin(const Plan&, const std::string& ptxas);
 
-// What a shared object holds: PTX for the oldest GPU, so that all can run it, PTX for the plan's own, and a
-// cubin for that if there is a ptxas.
+// What a shared object holds: PTX for the oldest GPU, so that all can run it, unless the plan asks for what
+// only its own has; PTX for the plan's own, and a cubin for that if there is a ptxas.
 struct GpuCode {
   cardinal_gpu_code_kind kind;
   const GpuFacts* facts;

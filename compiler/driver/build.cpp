@@ -32,6 +32,7 @@ Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   if (args.precision == "fp32" || args.precision == "tf32") options.precision = DType::f32;
   options.tf32 = args.precision == "tf32";
   options.conv_pairs = args.conv_pairs;
+  options.use_wgmma = args.matrix_unit == "wgmma";
   for (const std::string& path : args.tuning) {
     Result<Tuning> tuning = read_tuning_file(sources, path);
     if (!tuning) return tuning.take_error();
@@ -76,6 +77,15 @@ Result<Build> build_plan(SourceMap& sources, const Graph& source, const BuildOpt
   if (!options.target.precision.empty() && !targets->front().gpu)
     return Diagnostics(
         fmt::format("--precision is for GPUs; code for {} computes in fp32", targets->front().cpu));
+
+  const auto has_wgmma = [](const Target& target) { return target.gpu && target.gpu->wgmma_tflops > 0; };
+  if (planning->use_wgmma && !has_wgmma(targets->front()))
+    return Diagnostics(
+        fmt::format("--matrix-unit wgmma needs --target sm_90a; {} has no wgmma", targets->front().cpu));
+  if (planning->use_wgmma && planning->precision == DType::f32)
+    return Diagnostics(
+        fmt::format("--matrix-unit wgmma needs --precision fp16 or bf16; it computes nothing in {}",
+                    options.target.precision));
 
   Progress progress("optimising and planning");
   auto wants = [&options](std::string_view stage) { return options.wants && options.wants(stage); };

@@ -107,6 +107,11 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
          "one kernel")
       ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}))
       ->default_str("on");
+  sub->add_option(
+         "--matrix-unit", args.matrix_unit,
+         "mma (the default), or with --target sm_90a wgmma: the instruction that computes convolutions "
+         "without groups and linear layers on a GPU, in fp16 or bf16")
+      ->check(CLI::IsMember({"mma", "wgmma"}));
 }
 
 void add_model_options(CLI::App* sub, std::string& model, std::string& variant) {

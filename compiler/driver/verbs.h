@@ -24,8 +24,9 @@ struct TargetArgs {
   bool winograd = true, same_bits = true;  // see PlanOptions, as the rest
   int fast_matmul = 2;                     // levels
   double max_weight_growth = std::numeric_limits<double>::infinity();
-  std::string precision;   // of a GPU: fp16, bf16, tf32 or fp32; "": the target's
-  bool conv_pairs = true;  // on a GPU
+  std::string precision;    // of a GPU: fp16, bf16, tf32 or fp32; "": the target's
+  std::string matrix_unit;  // of a GPU: mma or wgmma; "": mma
+  bool conv_pairs = true;   // on a GPU
 };
 
 struct CompileArgs {

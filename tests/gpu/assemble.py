@@ -1,5 +1,6 @@
-"""Compiles networks for three GPUs, assembles their kernels, and fails if one spills registers or uses more than 168, with
-which 384 threads fit a multiprocessor. Kernels that several networks share are assembled once."""
+"""Compiles networks for three GPUs, or the one that has wgmma, assembles their kernels, and fails if one spills registers or
+uses more than 168, with which 384 threads fit a multiprocessor, or if ptxas remarks anything, such as that it serialises
+products of wgmma. Kernels that several networks share are assembled once."""
 
 import argparse
 import collections
@@ -11,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 
-TARGETS = ("sm_80", "sm_90a", "sm_100a")
+TARGETS = {"mma": ("sm_80", "sm_90a", "sm_100a"), "wgmma": ("sm_90a",)}  # by matrix unit
 MOST_REGISTERS = 168
 KERNELS_OF_A_RUN = 100  # of ptxas
 
 ENTRY = re.compile(r"^\.visible \.entry (\w+)\(", re.MULTILINE)
+REMARK = re.compile(r"^.*(?:\(C\d+\)|warning).*$", re.MULTILINE)
 SPILLS = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
 REGISTERS = re.compile(r"Used (\d+) registers")
 
@@ -28,6 +30,7 @@ def options():
     parser.add_argument("ptxas", type=pathlib.Path)
     parser.add_argument("directory", type=pathlib.Path, help="of networks")
     parser.add_argument("--batch", type=int, help="images at once; as the networks say, if none is given")
+    parser.add_argument("--matrix-unit", choices=TARGETS, default="mma")
     parser.add_argument("networks", nargs="*", help="all, if none is named")
     return parser.parse_args()
 
@@ -58,7 +61,7 @@ def kernels_of(ptx, target):
 def compile_network(args, scratch, file, name, target):
     output = scratch / f"{name}-{target}.ptx"
     run([args.cardinal, "compile", file, "--network", name, "--target", target, "--emit", "ptx", "-o", output,
-         *(["--batch", args.batch] if args.batch else [])])
+         "--matrix-unit", args.matrix_unit, *(["--batch", args.batch] if args.batch else [])])
     ptx = output.read_text()
     output.unlink()
     return list(kernels_of(ptx, target))
@@ -70,6 +73,8 @@ def assemble(ptxas, scratch, number, kernels):
     source.write_text(kernels[0].head + "\n".join(k.body.replace("{name}", f"k{i}") for i, k in enumerate(kernels)))
     log = run([ptxas, f"-arch={kernels[0].target}", "-v", "-o", os.devnull, source])
     source.unlink()
+    if remark := REMARK.search(log):
+        raise RuntimeError(remark.group())
     problems = []
     # One part for each kernel, in the order of the log, each of which begins with the kernel's number.
     parts = dict(part.split("'", 1) for part in re.split(r"Compiling entry function 'k", log)[1:])
@@ -85,7 +90,7 @@ def assemble(ptxas, scratch, number, kernels):
 def collect(args, scratch, pool):
     """Of each distinct kernel the networks that have it, and how many compilations failed."""
     jobs = {(name, target): pool.submit(compile_network, args, scratch, file, name, target)
-            for file, name in networks_in(args.directory, args.networks) for target in TARGETS}
+            for file, name in networks_in(args.directory, args.networks) for target in TARGETS[args.matrix_unit]}
     users, failures = collections.defaultdict(list), 0
     for (network, target), job in jobs.items():
         try:

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "codegen/nvptx/module.h"
 #include "tests/gpu/emulate.h"
 #include "tests/gpu/integer_weights.h"
 #include "tests/support/random_graph.h"
@@ -59,6 +60,13 @@ std::span<const simt::Schedule> schedules_for(const Shape& result) {
 EmulationOptions with(Algorithm algorithm) {
   EmulationOptions options;
   options.plan.overrides["conv"].gpu_algorithm = algorithm;
+  return options;
+}
+
+EmulationOptions with_wgmma(GpuTile tile) {
+  EmulationOptions options = with(Algorithm::wgmma);
+  options.target = "sm_90a";
+  options.plan.overrides["conv"].gpu_tile = tile;
   return options;
 }
 
@@ -237,4 +245,55 @@ TEST_CASE("products in tf32 are as wrong as their rounding allows, and no more")
       CHECK(error <= sizes * 0x1p-10 * 1.01);
     }
   CHECK(worst > 0x1p-16);  // f32 would be closer
+}
+
+TEST_CASE("dense convolutions by wgmma, in every tile") {
+  const Case odd{{1, 40, 9, 11}, conv(72, {3, 3}), true};
+  for (GpuTile tile : {GpuTile{64, 64}, {64, 128}, {64, 256}, {128, 64}, {128, 128}, {128, 256}}) {
+    INFO("tile " << tile.m << "x" << tile.n);
+    check(odd, with_wgmma(tile));
+    // More than one tile of each kind, more steps than stages.
+    check(Case{{2, 72, 12, 10}, conv(tile.n + 24, {3, 3}, {1, 1}, 1, 0)}, with_wgmma(tile));
+  }
+}
+
+TEST_CASE("dense convolutions by wgmma, of every kind") {
+  const EmulationOptions options = with_wgmma({64, 64});
+  for (const Case& c : {
+           Case{{1, 16, 9, 7}, conv(24, {1, 1})},
+           Case{{2, 64, 8, 8}, conv(64, {1, 1}), true},
+           Case{{1, 24, 10, 11}, conv(40, {3, 3}, {2, 2})},
+           Case{{1, 40, 5, 6}, conv(17, {3, 2}, {1, 2}, 1, 1)},
+           Case{{1, 128, 4, 4}, conv(72, {5, 5}, {2, 1})},
+           Case{{1, 33, 6, 6}, conv(10, {1, 1}, {2, 2}, 1, 0), false, false},
+       }) {
+    check(c, options);
+  }
+  Case dilated{{1, 16, 9, 9}, conv(16, {3, 3}, {1, 1}, 1, 2)};
+  dilated.conv.dilation = {2, 2};
+  check(dilated, options);
+  EmulationOptions bf16 = options;
+  bf16.plan.precision = DType::bf16;
+  check(Case{{1, 64, 6, 6}, conv(48, {3, 3})}, bf16);
+  const Case split{{1, 256, 4, 4}, conv(32, {3, 3}), true};
+  auto plan = plan_for_gpu(graph_of(split), options);
+  REQUIRE(plan);
+  REQUIRE(kernel_of(*plan).split_k > 1);
+  check(split, options);
+}
+
+TEST_CASE("a plan with wgmma has code for its own target alone") {
+  const Graph graph = graph_of({{1, 64, 6, 6}, conv(64, {3, 3})});
+  EmulationOptions options;
+  options.target = "sm_90a";
+  for (bool use_wgmma : {false, true}) {
+    options.plan.use_wgmma = use_wgmma;
+    auto plan = plan_for_gpu(graph, options);
+    REQUIRE(plan);
+    auto codes = gpu_codes(*plan, "");
+    REQUIRE(codes);
+    REQUIRE(codes->size() == (use_wgmma ? 1 : 2));
+    CHECK(codes->front().facts->arch == (use_wgmma ? 90 : 80));
+    CHECK(codes->back().facts->specific);
+  }
 }

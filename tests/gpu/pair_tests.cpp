@@ -136,8 +136,20 @@ TEST_CASE("convolutions are paired where that is predicted to be faster") {
   REQUIRE(apart);
   CHECK_FALSE(pair_of(*apart));
 
+  // A pair is by mma.
+  options.plan.conv_pairs = options.plan.use_wgmma = true;
+  const auto by_wgmma = plan_for_gpu(graph_of(block), options);
+  REQUIRE(by_wgmma);
+  CHECK_FALSE(pair_of(*by_wgmma));
+  CHECK(uses_wgmma(*by_wgmma));
+  options.plan.overrides["second"].paired = true;
+  const auto asked_for = plan_for_gpu(graph_of(block), options);
+  REQUIRE(asked_for);
+  CHECK(pair_of(*asked_for));
+  CHECK_FALSE(uses_wgmma(*asked_for));
+  options.plan = {};
+
   // One image has too few thread blocks that hold all channels.
-  options.plan.conv_pairs = true;
   const auto small = plan_for_gpu(graph_of({{1, 256, 14, 14}, conv(1024, {1, 1}), 256, true}), options);
   REQUIRE(small);
   CHECK_FALSE(pair_of(*small));
@@ -172,6 +184,15 @@ TEST_CASE("a plan's file says what is paired") {
   EmulationOptions wrong;
   wrong.plan.overrides["first"].paired = true;
   CHECK(planning_error(wrong).find("first: paired=on is for a convolution of 1x1 pixels") == 0);
+  EmulationOptions tiled = paired(true);
+  tiled.plan.overrides["second"].gpu_tile = GpuTile{64, 64};
+  CHECK(planning_error(tiled) == "second: a tile needs algorithm=mma or wgmma");
+  for (const char* layer : {"first", "second"}) {
+    EmulationOptions chosen = paired(true);
+    chosen.plan.overrides[layer].gpu_algorithm = GpuConvKernel::Algorithm::wgmma;
+    CHECK(planning_error(chosen) ==
+          "second: paired=on leaves no choice of an algorithm for it, nor for first");
+  }
 
   const Graph graph = *run_pipeline(graph_of({{1, 16, 5, 5}, conv(32, {1, 1}), 16}), {.gpu = true});
   const auto plan = make_plan(graph, *resolve_target("sm_80"), paired(true).plan);

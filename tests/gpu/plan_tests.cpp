@@ -1,9 +1,11 @@
 // What the planner chooses for a GPU.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "codegen/codegen.h"
 #include "passes/floor.h"
 #include "passes/gpu_conv_choice.h"
+#include "passes/gpu_conv_wgmma.h"
 #include "passes/gpu_launch.h"
 #include "tests/gpu/emulate.h"
 #include "tests/support/random_graph.h"
@@ -87,11 +89,12 @@ TEST_CASE("a plan's floor is that of its precision") {
   const NodeId x =
       graph.add(Relu{}, {graph.add(Input{DType::f32, {8, 256, 28, 28}, Layout::nchw}, {}, "x")}, "relu");
   graph.add(Output{}, {std::get<NodeId>(testing::add_layer(graph, conv, {x}, "conv"))}, "y");
-  const auto tflops = [&](DType precision, bool tf32) {
+  const auto tflops = [&](DType precision, bool tf32, bool use_wgmma = false) {
     testing::EmulationOptions options;
     options.target = "sm_90a";
     options.plan.precision = precision;
     options.plan.tf32 = tf32;
+    options.plan.use_wgmma = use_wgmma;
     const Result<Plan> plan = testing::plan_for_gpu(graph, options);
     REQUIRE(plan);
     for (const Step& step : plan->steps)
@@ -100,6 +103,7 @@ TEST_CASE("a plan's floor is that of its precision") {
   };
   CHECK(tflops(DType::f16, false) == h200().tensor_tflops);
   CHECK(tflops(DType::bf16, false) == h200().tensor_tflops);
+  CHECK(tflops(DType::f16, false, true) == h200().wgmma_tflops);
   CHECK(tflops(DType::f32, true) == h200().tensor_tflops / 2);
   CHECK(tflops(DType::f32, false) == h200().simt_tflops);
 }
@@ -158,6 +162,53 @@ TEST_CASE("an algorithm can be asked for, but only where it is possible") {
     CHECK(choice.kernel.algorithm == Algorithm::simt);
   p.wanted = Algorithm::depthwise;
   CHECK(gpu_conv_choices(p, h200()).empty());
+}
+
+TEST_CASE("wgmma takes the place of mma only where it is asked for and the target has it") {
+  GpuConvProblem p = problem(square(128, 256, 256, 14, 3));
+  const auto has = [&](const GpuFacts& gpu) {
+    const auto choices = gpu_conv_choices(p, gpu);
+    return std::any_of(choices.begin(), choices.end(), [](const GpuConvChoice& choice) {
+      return choice.kernel.algorithm == Algorithm::wgmma;
+    });
+  };
+  CHECK_FALSE(has(h200()));
+  p.use_wgmma = true;
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200()))
+    CHECK(choice.kernel.algorithm != Algorithm::mma);
+  CHECK(has(h200()));
+  CHECK_FALSE(has(*resolve_target("sm_90")->gpu));
+  CHECK_FALSE(has(*resolve_target("sm_100a")->gpu));
+  p.shape.groups = 2;
+  CHECK_FALSE(has(h200()));
+  p.shape.groups = 1;
+  p.wanted = Algorithm::wgmma;
+  p.wanted_tile = GpuTile{64, 256};
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200())) {
+    CHECK(choice.kernel.tile_m == 64);
+    CHECK(choice.kernel.tile_n == 256);
+  }
+  p.wanted_tile = GpuTile{96, 96};
+  CHECK(gpu_conv_choices(p, h200()).empty());
+
+  // Whatever may be rounded to 11 bits.
+  p = problem(square(128, 256, 256, 14, 3), DType::f32);
+  p.use_wgmma = p.tf32 = true;
+  CHECK_FALSE(has(h200()));
+  CHECK(gpu_conv_choices(p, h200())[0].kernel.algorithm == Algorithm::mma);
+}
+
+TEST_CASE("a tile of wgmma fits shared memory, its stages and barriers where they must be") {
+  GpuConvProblem p = problem(square(128, 256, 512, 14, 3));
+  p.wanted = Algorithm::wgmma;
+  for (const GpuConvChoice& choice : gpu_conv_choices(p, h200())) {
+    const GpuConvKernel& k = choice.kernel;
+    CHECK(wgmma_shared_bytes(k) <= h200().shared_bytes);
+    CHECK(wgmma_stage_bytes(k) % 1024 == 0);  // where the swizzle's pattern repeats
+    CHECK(wgmma_barriers_offset(k) % 8 == 0);
+    CHECK(k.tile_m / (k.warps_m / 4) % 64 == 0);
+    CHECK(wgmma_threads(k) == 384);
+  }
 }
 
 TEST_CASE("targets of GPUs are known by name") {

@@ -87,21 +87,25 @@ TEST_CASE("a plan's choices are an override file that gives the same plan") {
 
 TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels") == "plan.txt:1:6: expected KEY=VALUE, got 'pixels'");
-  CHECK(error_of("\n  conv  tile=7") ==
-        "plan.txt:2:9: unknown setting 'tile'; use algorithm, pixels, panel, k_unroll or, on a GPU, paired");
+  CHECK(error_of("\n  conv  tiles=7") ==
+        "plan.txt:2:9: unknown setting 'tiles'; use algorithm, pixels, panel, k_unroll or, on a GPU, tile or "
+        "paired");
   CHECK(error_of("conv pixels=x") == "plan.txt:1:6: pixels must be a whole number from 1 to 64, not 'x'");
   CHECK(error_of("conv panel=0") == "plan.txt:1:6: panel must be a whole number from 1 to 64, not '0'");
   CHECK(error_of("conv pixels=99999999999999999999") ==
         "plan.txt:1:6: pixels must be a whole number from 1 to 64, not '99999999999999999999'");
   CHECK(error_of("conv algorithm=winograd") ==
         "plan.txt:1:6: unknown algorithm 'winograd'; use direct, lanes, winograd_f2, winograd_f4, strassen_1 "
-        "or strassen_2, or on a GPU mma, patch, depthwise or simt");
+        "or strassen_2, or on a GPU mma, wgmma, patch, depthwise or simt");
+  CHECK(error_of("conv algorithm=wgmma tile=64") ==
+        "plan.txt:1:22: tile must be PIXELSxCHANNELS, such as 128x64, not '64'");
   CHECK(error_of("a panel=1\na panel=2") == "plan.txt:2:1: 'a' is set twice, on lines 1 and 2");
 }
 
 TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
   CHECK(plan_error("conv9 pixels=7") == "plan.txt:1:1: no convolution or linear layer is called 'conv9'");
   CHECK(plan_error("conv algorithm=mma") == "plan.txt:1:1: conv: mma is an algorithm of GPUs");
+  CHECK(plan_error("conv tile=64x64") == "plan.txt:1:1: conv: a tile can be set on GPUs only");
   CHECK(plan_error("conv pixels=20 panel=2") ==
         "plan.txt:1:1: conv: pixels=20 panel=2 needs 43 vector registers, znver4 has 32; make the tile "
         "smaller");

@@ -8,6 +8,12 @@
 
 namespace cardinal::simt {
 
+void deliver(const Copy& copy) {
+  unsigned char* destination = SharedMemory::base() + copy.shared_offset;
+  if (copy.source_bytes) std::memcpy(destination, copy.source, copy.source_bytes);
+  std::memset(destination + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
+}
+
 namespace {
 
 using enum Operation::Scope;
@@ -36,11 +42,9 @@ void commit(const ThreadCall& c) {
   c.thread.open_group.clear();
 }
 
-void deliver(const ThreadCall& c, const std::vector<Copy>& group) {
+void deliver_group(const ThreadCall& c, const std::vector<Copy>& group) {
   for (const Copy& copy : group) {
-    unsigned char* destination = SharedMemory::base() + copy.shared_offset;
-    if (copy.source_bytes) std::memcpy(destination, copy.source, copy.source_bytes);
-    std::memset(destination + copy.source_bytes, 0, copy.bytes - copy.source_bytes);
+    deliver(copy);
     c.cta.shared().end_copy(c.thread.id, copy.shared_offset, copy.bytes);
   }
 }
@@ -49,15 +53,34 @@ void wait_for_all_but(const ThreadCall& c, size_t left) {
   auto& groups = c.thread.groups;
   if (groups.size() <= left) return;
   const auto end = groups.end() - static_cast<ptrdiff_t>(left);
-  for (auto group = groups.begin(); group != end; ++group) deliver(c, *group);
+  for (auto group = groups.begin(); group != end; ++group) deliver_group(c, *group);
   groups.erase(groups.begin(), end);
 }
 
 void wait_group(const ThreadCall& c) { wait_for_all_but(c, c.in[0]); }
 
 void wait_all(const ThreadCall& c) {
+  c.cta.deliver_arrivals(c.thread, c.thread.arrivals.size());
   commit(c);
   wait_for_all_but(c, 0);
+}
+
+// In = an mbarrier. It takes over all copies of the thread that are under way.
+void arrive_after_copies(const ThreadCall& c) {
+  const uint32_t offset = SharedMemory::offset_of(c.in[0]);
+  if (const auto problem = c.cta.shared().use_barrier(c.thread.id, offset, false))
+    return c.cta.fail(c.thread.id, c.site, *problem);
+  Mbarrier& barrier = c.cta.mbarriers().at(offset);
+  if (barrier.arrived + barrier.deferred == barrier.expected && !c.cta.complete_phase(offset))
+    return c.cta.fail(c.thread.id, c.site, "arrives where all arrivals of the phase have come");
+  DeferredArrival arrival{offset, std::move(c.thread.open_group)};
+  c.thread.open_group.clear();
+  for (const auto& group : c.thread.groups)
+    arrival.copies.insert(arrival.copies.end(), group.begin(), group.end());
+  c.thread.groups.clear();
+  c.thread.arrivals.push_back(std::move(arrival));
+  ++barrier.deferred;
+  c.cta.shared().clocks().release(c.thread.id / kWarpSize, barrier.arriving);
 }
 
 constexpr Operation kOperations[] = {
@@ -72,6 +95,7 @@ constexpr Operation kOperations[] = {
     {"cp.async.commit.group", thread, commit},
     {"cp.async.wait.group", thread, wait_group},
     {"cp.async.wait.all", thread, wait_all},
+    {"cp.async.mbarrier.arrive.noinc.shared", thread, arrive_after_copies},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace cardinal::simt {
 
@@ -60,8 +61,71 @@ Status Cta::run(const Kernel& kernel, const Launch& launch, std::vector<GlobalRa
 void Cta::run_cta() {
   shared_.start_cta(warp_count_);
   barriers_.clear();
+  mbarriers_.clear();
+  products_.fill({});
+  product_calls_.fill({});
   reset_threads();
   schedule();
+  if (!failed()) check_end();
+}
+
+void Cta::check_end() {
+  static const Site kExit{.text = "at the CTA's end"};
+  for (const auto& [offset, barrier] : mbarriers_)
+    if (!barrier.copies.empty() || barrier.deferred)
+      fail(0, kExit,
+           fmt::format("copies to the mbarrier at offset {} of shared memory are in flight", offset));
+  for (uint32_t warp = 0; warp < warp_count_; ++warp)
+    if (products_[warp].issued != product_calls_[warp / kWarpsOfGroup].size())
+      fail(warp * kWarpSize, kExit, "has taken part in fewer wgmma than its warpgroup");
+}
+
+bool Cta::note_product(uint32_t warp, const ProductCall& call) {
+  std::vector<ProductCall>& calls = product_calls_[warp / kWarpsOfGroup];
+  const uint64_t place = products_[warp].issued++;
+  if (place == calls.size()) {
+    calls.push_back(call);
+    return true;
+  }
+  const ProductCall& other = calls[place];
+  return other.site == call.site && other.a == call.a && other.b == call.b;
+}
+
+void Cta::deliver_arrivals(Thread& thread, size_t count) {
+  for (; count > 0; --count) {
+    const DeferredArrival arrival = std::move(thread.arrivals.front());
+    thread.arrivals.pop_front();
+    for (const Copy& copy : arrival.copies) {
+      deliver(copy);
+      shared_.end_copy_by_barrier(copy.shared_offset, copy.bytes);
+    }
+    Mbarrier& barrier = mbarriers_.at(arrival.barrier);
+    --barrier.deferred;
+    ++barrier.arrived;
+  }
+}
+
+bool Cta::complete_phase(uint32_t offset) {
+  Mbarrier& barrier = mbarriers_.at(offset);
+  int64_t coming = 0;
+  for (const Copy& copy : barrier.copies) coming += copy.bytes;
+  if (barrier.arrived + barrier.deferred != barrier.expected || barrier.announced != coming) return false;
+  for (uint32_t t = 0; t < thread_count_ && barrier.deferred; ++t) {
+    const auto& arrivals = threads_[t].arrivals;
+    const auto last = std::find_if(arrivals.rbegin(), arrivals.rend(),
+                                   [offset](const DeferredArrival& a) { return a.barrier == offset; });
+    deliver_arrivals(threads_[t], static_cast<size_t>(arrivals.rend() - last));
+  }
+  for (const Copy& copy : barrier.copies) {
+    deliver(copy);
+    shared_.end_copy_by_barrier(copy.shared_offset, copy.bytes);
+  }
+  barrier.copies.clear();
+  barrier.announced = 0;
+  barrier.arrived = 0;
+  ++barrier.phase;
+  barrier.completed = barrier.arriving;
+  return true;
 }
 
 void Cta::reset_threads() {
@@ -75,6 +139,9 @@ void Cta::reset_threads() {
     thread.site = nullptr;
     thread.groups.clear();
     thread.open_group.clear();
+    thread.arrivals.clear();
+    thread.asks_again = false;
+    thread.sums.clear();
   }
   lane_order_.resize(kWarpSize);
   std::iota(lane_order_.begin(), lane_order_.end(), 0u);
@@ -87,6 +154,9 @@ void Cta::thread_main() {
   static const Site kExit{.text = "at its end"};
   size_t copies = thread.open_group.size();
   for (const auto& group : thread.groups) copies += group.size();
+  for (const DeferredArrival& arrival : thread.arrivals) copies += arrival.copies.size();
+  const WarpProducts& products = cta.products_[thread.id / kWarpSize];
+  if (products.retired != products.issued) cta.fail(thread.id, kExit, "ends with wgmma in flight");
   if (copies) cta.fail(thread.id, kExit, fmt::format("ends with {} copies by cp.async in flight", copies));
   if (cta.stacks_.overflowed(thread.id)) cta.fail(thread.id, kExit, "overflows its stack");
   thread.state = Thread::State::done;
@@ -111,6 +181,14 @@ void Cta::call(const Site& site, const Slot* in, Slot* out) {
     operation.by_thread({*this, thread, site, in, out});
     if (failed()) leave_thread();
     return;
+  }
+  if (operation.scope == Operation::Scope::wait) {
+    const ThreadCall wait{*this, thread, site, in, out};
+    operation.by_thread(wait);
+    if (failed()) return leave_thread();
+    out[0] = operation.ready(wait);
+    // Hardware may give up waiting: who does not ask again goes on too early.
+    if (out[0] || std::exchange(thread.asks_again, true) == false) return;
   }
   thread.site = &site;
   thread.in = in;

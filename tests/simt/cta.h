@@ -1,6 +1,8 @@
 // One CTA's run: its threads, who waits for what, and what went wrong.
 #pragma once
 
+#include <array>
+#include <deque>
 #include <map>
 #include <optional>
 #include <random>
@@ -8,17 +10,13 @@
 #include <vector>
 
 #include "tests/simt/fiber.h"
+#include "tests/simt/mbarrier.h"
 #include "tests/simt/operation.h"
 #include "tests/simt/shared_memory.h"
 #include "tests/simt/simt.h"
+#include "tests/simt/warpgroup.h"
 
 namespace cardinal::simt {
-
-struct Copy {  // of cp.async, until it is waited for
-  uint32_t shared_offset = 0;
-  uint32_t bytes = 0, source_bytes = 0;
-  const void* source = nullptr;
-};
 
 struct Thread {
   enum class State : uint8_t { ready, waiting, done };
@@ -30,10 +28,13 @@ struct Thread {
   const Site* site = nullptr;
   const Slot* in = nullptr;
   Slot* out = nullptr;
-  bool counted = false;  // by the barrier it waits at
+  bool counted = false;     // by the barrier it waits at
+  bool asks_again = false;  // for an mbarrier's phase, having been told that it is not over
   // Committed groups of copies, the oldest first, and those that are not committed.
   std::vector<std::vector<Copy>> groups;
   std::vector<Copy> open_group;
+  std::deque<DeferredArrival> arrivals;  // the oldest first
+  std::vector<PendingSum> sums;          // of wgmma
 };
 
 // A compiled kernel, as much as a run needs.
@@ -64,6 +65,14 @@ class Cta {
   Dim3 cta_index() const { return cta_; }
   Thread& thread(uint32_t id) { return threads_[id]; }
   SharedMemory& shared() { return shared_; }
+  std::map<uint32_t, Mbarrier>& mbarriers() { return mbarriers_; }  // by their offsets in shared memory
+  // Makes the arrivals of a thread whose copies are complete, up to the first `count`.
+  void deliver_arrivals(Thread&, size_t count);
+  // Ends the barrier's phase if all arrivals have come and all copies can.
+  bool complete_phase(uint32_t barrier);
+  WarpProducts& products(uint32_t warp) { return products_[warp]; }
+  // Notes the call as the next of its warp. False if another warp of the warpgroup made another in its place.
+  bool note_product(uint32_t warp, const ProductCall&);
   // Records what is wrong; the first one is kept and ends the run.
   void fail(uint32_t thread, const Site&, const std::string& message);
   bool failed() const { return !error_.empty(); }
@@ -77,10 +86,12 @@ class Cta {
 
  private:
   void run_cta();
+  void check_end();
   void reset_threads();
   void schedule();
   std::optional<uint32_t> choose_warp();
-  bool is_ready(uint32_t warp) const;
+  bool is_ready(uint32_t warp);
+  bool can_run(Thread&);
   void run_warp(uint32_t warp);
   bool complete_warp_operations(uint32_t warp);
   void arrive_at_barriers(uint32_t warp);
@@ -110,6 +121,9 @@ class Cta {
   void* scheduler_stack_ = nullptr;
   uint32_t thread_count_ = 0, warp_count_ = 0, done_ = 0, next_warp_ = 0;
   std::map<uint32_t, Barrier> barriers_;
+  std::map<uint32_t, Mbarrier> mbarriers_;
+  std::array<WarpProducts, kMaxWarps> products_;
+  std::array<std::vector<ProductCall>, kMaxWarps / kWarpsOfGroup> product_calls_;  // by warpgroup
   std::vector<uint32_t> lane_order_;
   std::mt19937_64 random_;
   std::string error_;

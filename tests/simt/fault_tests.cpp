@@ -144,7 +144,7 @@ TEST_CASE("faults of a pipelined matrix product") {
   }
   SECTION("a store beyond the end of C") {
     check_gemm_fault(
-        with_line(text, "8 rows on", "%lower = getelementptr float, ptr addrspace(1) %upper, i32 1024"),
+        with_line(text, "8 rows on", "%lower = getelementptr float, ptr addrspace(1) %upper, i32 16777216"),
         "writes 8 bytes of global memory out of bounds");
   }
   SECTION("a store to an input") {

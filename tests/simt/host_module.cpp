@@ -65,6 +65,12 @@ const Operation* operation_of(const llvm::CallBase& call) {
   return find_operation({name.data(), name.size()});
 }
 
+const Operation* assembly_of(const llvm::CallBase& call) {
+  const auto& code = *llvm::cast<llvm::InlineAsm>(call.getCalledOperand());
+  if (!code.hasSideEffects() || !call.isConvergent()) return nullptr;
+  return find_assembly(code.getAsmString(), code.getConstraintString());
+}
+
 struct Access {
   llvm::Value* pointer = nullptr;
   llvm::Type* type = nullptr;
@@ -110,10 +116,13 @@ class KernelRewriter {
       const auto* call = llvm::dyn_cast<llvm::CallBase>(&instruction);
       if (!call) continue;
       if (Status emulated = check_call(*call); !emulated) return emulated;
-      if (!is_nvvm(*call)) continue;
+      if (!is_nvvm(*call) && !call->isInlineAsm()) continue;
       Site* site = make_site(instruction);
-      site->operation = operation_of(*call);
-      if (!site->operation) return refuse(*call, "is not emulated");
+      site->arguments = call->arg_size();
+      site->operation = call->isInlineAsm() ? assembly_of(*call) : operation_of(*call);
+      if (!site->operation)
+        return refuse(
+            *call, call->isInlineAsm() ? "is inline assembly, which cannot be emulated" : "is not emulated");
       calls.emplace_back(&instruction, site);
     }
     builder_.SetInsertPoint(&*kernel_.getEntryBlock().getFirstInsertionPt());
@@ -125,7 +134,7 @@ class KernelRewriter {
   }
 
  private:
-  static constexpr unsigned kMaxSlots = 16;
+  static constexpr unsigned kMaxSlots = 130;  // wgmma's, with 128 sums
 
   static bool is_nvvm(const llvm::CallBase& call) {
     return call.getCalledFunction() && call.getCalledFunction()->getName().starts_with(kPrefix);
@@ -150,7 +159,8 @@ class KernelRewriter {
   }
 
   Status check_call(const llvm::CallBase& call) {
-    if (call.isInlineAsm()) return refuse(call, "is inline assembly, which cannot be emulated");
+    if (call.isInlineAsm())
+      return call.arg_size() > kMaxSlots ? refuse(call, "has too many arguments") : ok();
     const llvm::Function* callee = call.getCalledFunction();
     if (!callee || !callee->isIntrinsic()) return refuse(call, "leaves the module");
     if (llvm::isa<llvm::MemIntrinsic>(call)) return refuse(call, "is not emulated; write a loop");

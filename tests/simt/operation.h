@@ -17,6 +17,7 @@ struct Operation;
 struct Site {
   const Operation* operation = nullptr;  // null: a load or a store
   std::string text;                      // "in block 'loop': store float %x, ptr addrspace(1) %p, align 4"
+  uint32_t arguments = 0;
   // Of a load or store.
   bool write = false, atomic = false;
   uint32_t alignment = 1;
@@ -61,7 +62,8 @@ struct Operation {
   enum class Scope : uint8_t {
     thread,  // each for itself
     warp,    // the lanes of a mask together
-    cta      // a barrier
+    cta,     // a barrier
+    wait     // each for itself, when `ready` says so; by_thread checks the call
   };
   // Instead of the index of the argument that holds the mask.
   static constexpr int kAligned = -1;   // all lanes of the warp, at one instruction
@@ -73,12 +75,18 @@ struct Operation {
   void (*by_warp)(const WarpCall&) = nullptr;
   int mask = kAligned;
   int detail = 0;  // what tells the rows of one function apart
+  bool (*ready)(const ThreadCall&) = nullptr;
 };
 
 std::span<const Operation> thread_operations();  // registers, arithmetic
 std::span<const Operation> copy_operations();    // cp.async
 std::span<const Operation> warp_operations();    // shuffles, votes, reductions, barriers
 std::span<const Operation> matrix_operations();  // ldmatrix, stmatrix, mma
+std::span<const Operation> async_operations();   // mbarriers, bulk copies, the fence between proxies
+std::span<const Operation> wgmma_operations();   // products of a warpgroup
 const Operation* find_operation(std::string_view name);
+// Inline assembly that changes sums in place: those forms of wgmma that LLVM has no intrinsics for. Null if
+// it is not spelled as here or its constraints are others.
+const Operation* find_assembly(std::string_view text, std::string_view constraints);
 
 }  // namespace cardinal::simt

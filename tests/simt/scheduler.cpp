@@ -31,10 +31,18 @@ void Cta::schedule() {
   }
 }
 
-bool Cta::is_ready(uint32_t warp) const {
+bool Cta::is_ready(uint32_t warp) {
   const uint32_t begin = warp * kWarpSize, end = std::min(begin + kWarpSize, thread_count_);
   return std::any_of(threads_.begin() + begin, threads_.begin() + end,
-                     [](const Thread& thread) { return thread.state == Thread::State::ready; });
+                     [this](Thread& thread) { return can_run(thread); });
+}
+
+// Whether the thread waits for nothing, or no longer.
+bool Cta::can_run(Thread& thread) {
+  if (thread.state == Thread::State::waiting && thread.site->operation->scope == Operation::Scope::wait &&
+      thread.site->operation->ready({*this, thread, *thread.site, thread.in, thread.out}))
+    thread.state = Thread::State::ready;
+  return thread.state == Thread::State::ready;
 }
 
 std::optional<uint32_t> Cta::choose_warp() {
@@ -65,7 +73,7 @@ std::optional<uint32_t> Cta::choose_warp() {
 void Cta::run_warp(uint32_t warp) {
   for (uint32_t lane : lane_order_) {
     const uint32_t id = warp * kWarpSize + lane;
-    if (id >= thread_count_ || threads_[id].state != Thread::State::ready) continue;
+    if (id >= thread_count_ || !can_run(threads_[id])) continue;
     running_ = &threads_[id];
     simt_switch(&scheduler_stack_, running_->stack);
     if (failed()) return;
@@ -101,7 +109,8 @@ bool Cta::complete_warp_operations(uint32_t warp) {
   return any;
 }
 
-// Called when no lane of the warp can go on: then all of them must be at barriers or have ended.
+// Called when no lane of the warp can go on: then all of them must be at barriers or have ended, unless some
+// wait for what others do.
 void Cta::arrive_at_barriers(uint32_t warp) {
   const uint32_t first = warp * kWarpSize, lanes = std::min(kWarpSize, thread_count_ - first);
   const Site* place = nullptr;
@@ -113,6 +122,7 @@ void Cta::arrive_at_barriers(uint32_t warp) {
       ++done;
       continue;
     }
+    if (thread.site->operation->scope == Operation::Scope::wait) return;
     if (thread.site->operation->scope != Operation::Scope::cta) return report_divergence(warp);
     aligned |= thread.site->operation->mask == Operation::kAligned;
     together &= !place || place == thread.site;

@@ -9,11 +9,19 @@
 //   - two threads that touch the same shared memory, one of them writing, must have a barrier between them
 //     (__syncwarp is enough within a warp; mma and ldmatrix order nothing);
 //   - .aligned operations need all threads of the warp at the same instruction;
-//   - all copies must have been waited for when a thread ends.
+//   - all copies must have been waited for when a thread ends;
+//   - bulk copies, and arrivals at an mbarrier that wait for copies, are delivered when a thread that waits
+//   for
+//     the mbarrier could not go on without them; asking for a phase that is not over fails once;
+//   - wgmma reads from when it is issued until it is waited for, and its sums are NaNs until then;
+//   - what was written through the generic proxy must be fenced before bulk copies or wgmma touch it.
+// An mbarrier or a proxy fence of one lane counts for what the lanes that ran before it did: the random
+// schedule changes their order.
 // Not modelled: weak ordering of global memory, bank conflicts, registers, several CTAs at once; not looked
 // for: races in global memory and those where a single byte is written.
 //
-// References: PTX ISA 8.x (warp-level matrix fragments, cp.async, barrier), CUDA C++ programming guide.
+// References: PTX ISA 8.x (warp-level matrix fragments, cp.async, barrier, mbarrier, asynchronous warpgroup
+// level matrix instructions, memory consistency model: proxies), CUDA C++ programming guide.
 #pragma once
 
 #include <array>
@@ -61,7 +69,7 @@ struct Launch {
 class Module {
  public:
   // `llvm_ir` is the text of a module for nvptx64. Fails on what is not valid IR, on an intrinsic that is not
-  // emulated and on inline assembly.
+  // emulated and on inline assembly but for some forms of wgmma.
   static Result<Module> load(std::string_view llvm_ir);
   std::vector<std::string> kernels() const;
   size_t parameter_count(const std::string& kernel) const;  // 0 if there is no such kernel

@@ -132,8 +132,8 @@ constexpr Operation kOperations[] = {
 std::span<const Operation> thread_operations() { return kOperations; }
 
 const Operation* find_operation(std::string_view name) {
-  for (std::span<const Operation> table :
-       {thread_operations(), copy_operations(), warp_operations(), matrix_operations()})
+  for (std::span<const Operation> table : {thread_operations(), copy_operations(), warp_operations(),
+                                           matrix_operations(), async_operations(), wgmma_operations()})
     for (const Operation& operation : table)
       if (operation.name == name) return &operation;
   return nullptr;

@@ -27,6 +27,11 @@ TEST_CASE("usage") {
   check_refused(shop, "compiel tiny.nn", "compiel");
   check_refused(shop, "compile tiny.nn --wieghts random:0", "--wieghts");
   check_refused(shop, "compile tiny.nn --weights random:0 --emit exe", "exe");
+  check_refused(shop, "compile tiny.nn --weights random:0 --target sm_80 --matrix-unit wgmma",
+                "--matrix-unit wgmma needs --target sm_90a; sm_80 has no wgmma");
+  check_refused(shop,
+                "compile tiny.nn --weights random:0 --target sm_90a --matrix-unit wgmma --precision tf32",
+                "--matrix-unit wgmma needs --precision fp16 or bf16; it computes nothing in tf32");
   check_refused(shop, "bench x.so --threads 0", "--threads");
 }
 

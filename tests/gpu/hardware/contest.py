@@ -159,14 +159,15 @@ def race(contenders, rounds, runs, eraser):
             contender.measurement.rounds.append(one_round(contender, runs, eraser))
 
 
-def print_steps(network):
-    print(f"  {'step':<32}{'kernel':<36}{'us':>8}{'GB/s':>8}{'TFLOP/s':>9}")
+def print_steps(unit, network):
+    print(f"  {unit + ', step':<32}{'kernel':<36}{'us':>8}{'GB/s':>8}{'TFLOP/s':>9}")
     for step, seconds in zip(network.steps, network.time_steps(20)):
         print(f"  {step.name.decode():<32}{step.kernel.decode():<36}{seconds * 1e6:8.1f}"
               f"{step.bytes / seconds * 1e-9:8.0f}{step.flops / seconds * 1e-12:9.2f}")
 
 
-def measure_network(network, name, batch, args):
+def measure_network(networks, name, batch, args):
+    """NETWORKS: ours that are right, by matrix unit."""
     ours = torch.from_numpy(seeded.images(batch, seed=3)).cuda()
     theirs = ours.half().to(memory_format=torch.channels_last)
     # A single image is timed warm and flushed; batches are rotated.
@@ -175,10 +176,15 @@ def measure_network(network, name, batch, args):
                                 for x in (ours, theirs))
     y = torch.empty(batch, 1000, device="cuda")
     stream = torch.cuda.current_stream().cuda_stream
-    contenders = [Contender(f"Cardinal, {network.code}", lambda i: network.run(our_inputs[i % count], y, stream)),
+
+    def runner(network):
+        return lambda i: network.run(our_inputs[i % count], y, stream)
+
+    contenders = [*(Contender(f"Cardinal {unit}, {network.code}", runner(network)) for unit, network in networks.items()),
                   *baselines(name, their_inputs, not args.no_compile)]
     bandwidth, rate = ceilings()
-    floor = measure.floor_seconds(network.steps, bandwidth, rate)
+    # Kernels of two convolutions have less to move.
+    floor = min(measure.floor_seconds(network.steps, bandwidth, rate) for network in networks.values())
     print(f"  a copy moves {bandwidth * 1e-12:.2f} TB/s, a product runs at {rate * 1e-12:.0f} TFLOP/s; "
           f"floor {floor * 1e6:.1f} us")
     runs = RUNS.get(batch, OTHER_RUNS)
@@ -188,24 +194,29 @@ def measure_network(network, name, batch, args):
     for title, eraser in modes:
         race(contenders, args.rounds, runs, eraser)
         measurements = [contender.measurement for contender in contenders]
-        print("\n".join(measure.table(f"  {name}, {batch} images, {title}", measurements, batch, floor)), flush=True)
+        print("\n".join(measure.table(f"  {name}, {batch} images, {title}", measurements, batch, floor, len(networks))),
+              flush=True)
 
 
-def network(bridge, so, name, batch, args):
-    """Returns 1 if it is wrong."""
+def network(bridge, ours, name, batch, args):
+    """OURS: paths of shared objects by matrix unit. Returns how many are wrong."""
     torch.backends.cudnn.benchmark = True
+    right = {}
     with torch.inference_mode(), contextlib.ExitStack() as cleanup:
-        try:
-            compiled_network = bridge.open(so, args.device)
-            cleanup.callback(compiled_network.close)
-            error = check(compiled_network, name, batch)
-            right = error <= measure.TOLERANCE
-            print(f"{name}, {batch} images: relative L2 error {error:.1e}, {'right' if right else 'WRONG'}", flush=True)
-            if right and not args.check_only:
-                measure_network(compiled_network, name, batch, args)
-                if args.steps:
-                    print_steps(compiled_network)
-        except GpuError as failure:
-            print(f"{name}, {batch} images: WRONG: {failure}")
-            return 1
-    return 0 if right else 1
+        for unit, so in ours.items():
+            try:
+                compiled_network = bridge.open(so, args.device)
+                cleanup.callback(compiled_network.close)
+                error = check(compiled_network, name, batch)
+                if error <= measure.TOLERANCE:
+                    right[unit] = compiled_network
+                print(f"{name}, {batch} images, {unit}: relative L2 error {error:.1e}, "
+                      f"{'right' if unit in right else 'WRONG'}", flush=True)
+            except GpuError as failure:
+                print(f"{name}, {batch} images, {unit}: WRONG: {failure}")
+        if right and not args.check_only:
+            measure_network(right, name, batch, args)
+            if args.steps:
+                for unit, compiled_network in right.items():
+                    print_steps(unit, compiled_network)
+    return len(ours) - len(right)

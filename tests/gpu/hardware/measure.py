@@ -39,10 +39,9 @@ class Measurement:
         return statistics.median(self.rounds)
 
 
-def table(title, measurements, images, floor):
-    """Lines of text. The first measurement is ours; ratios are of the best of the others to each."""
-    good = [m for m in measurements if m.rounds]
-    baselines = [m for m in good if m is not measurements[0]]
+def table(title, measurements, images, floor, ours=1):
+    """Lines of text. The first OURS measurements are ours; ratios are of the best of the others to each."""
+    baselines = [m for m in measurements[ours:] if m.rounds]
     best = min((m.seconds for m in baselines), default=None)
     lines = [title, f"  {'':<34}{'us':>10}{'min us':>10}{'img/s':>10}{'ratio':>8}{'% floor':>9}"]
     for m in measurements:

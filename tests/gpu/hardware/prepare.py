@@ -1,6 +1,8 @@
 """Compiles networks and single ops for a GPU into a folder that can be carried to a machine with one."""
 
 import argparse
+import hashlib
+import itertools
 import json
 import lzma
 import os
@@ -15,6 +17,10 @@ sys.path[:0] = [str(ROOT / "tests/oracle"), str(pathlib.Path(__file__).resolve()
 
 MOST_BYTES = 60 << 20
 NETWORKS = ("resnet50", "resnext50_32x4d")
+WGMMA_TARGET = "sm_90a"
+WGMMA_BATCH = 32  # the fewest images that networks are compiled for it with: its tiles are large
+BY_WGMMA = "op algorithm=wgmma"  # a plan's line
+WGMMA_TILES = ("64x64", "64x128", "64x256", "128x64", "128x128", "128x256")
 
 
 def options():
@@ -25,7 +31,10 @@ def options():
     parser.add_argument("--networks", nargs="*", default=NETWORKS, help="of examples/networks/resnet.nn")
     parser.add_argument("--batches", nargs="*", type=int, default=[1, 128])
     parser.add_argument("--no-ops", action="store_true", help="leave out single ops")
-    return parser.parse_args()
+    parser.add_argument("--no-wgmma", action="store_true", help="leave out the kernels that only sm_90a has")
+    args = parser.parse_args()
+    args.wgmma = args.target == WGMMA_TARGET and not args.no_wgmma
+    return args
 
 
 def compile_network(cardinal, source, weights, output, *arguments):
@@ -35,16 +44,29 @@ def compile_network(cardinal, source, weights, output, *arguments):
     return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
 
 
-def prepare_ops(cardinal, target, folder):
-    """Every case of tests/oracle/ops.py with its input and PyTorch's answer in float64. Returns how many could not be
-    compiled."""
-    import numpy as np
+def op_cases(wgmma):
+    """Every case of tests/oracle/ops.py, and with WGMMA each convolution that it can compute once more by it, with the
+    plan that says so; also one in each of its tiles."""
     import ops
+
+    for case in [*ops.convolutions(), *ops.others()]:
+        yield case, ""
+    if wgmma:
+        for case in ops.convolutions():
+            yield case, BY_WGMMA
+        for tile in WGMMA_TILES:
+            channels = int(tile.split("x")[1]) + 24
+            yield ops.conv("kernel=3, bias=true", [2, 72, 23, 21], channels, 3, padding=1), f"{BY_WGMMA} tile={tile}"
+
+
+def prepare_ops(cardinal, target, folder, wgmma):
+    """op_cases with their inputs and PyTorch's answers in float64. Returns how many could not be compiled."""
+    import numpy as np
     from harness import WEIGHTS, reference, save_file, torch
 
     failures = 0
     torch.manual_seed(1)
-    for i, case in enumerate([*ops.convolutions(), *ops.others()]):
+    for i, (case, plan) in enumerate(op_cases(wgmma)):
         case.eval()
         with torch.no_grad():
             for name, value in case.named_buffers():
@@ -58,23 +80,38 @@ def prepare_ops(cardinal, target, folder):
             source = scratch / "op.nn"
             source.write_text(f"network op {{\n  input x: f32[{dims}]\n  return y = x |> {case.text}\n}}\n")
             save_file({k: v.contiguous() for k, v in case.state_dict().items() if v.dim()}, scratch / WEIGHTS)
-            problem = compile_network(cardinal, source, scratch / WEIGHTS, place / "network.so", "--target", target)
+            (scratch / "plan").write_text(plan)
+            problem = compile_network(cardinal, source, scratch / WEIGHTS, place / "network.so", "--target", target,
+                                      "--plan", scratch / "plan")
         if problem:
-            print(f"  {case.text}: {problem}")
             shutil.rmtree(place)
-            failures += 1
+            if plan != BY_WGMMA or "allows no wgmma" not in problem:
+                print(f"  {case.text} {plan}: {problem}")
+                failures += 1
             continue
         x = torch.randn(case.shape)
         np.save(place / "x.npy", x.numpy())
         np.save(place / "y.npy", reference(case, x))
-        (place / "text").write_text(case.text)
+        (place / "text").write_text(f"{case.text} {plan}".strip())
         for extra in place.glob("*.h"):
             extra.unlink()
     return failures
 
 
-def prepare_network(cardinal, name, batch, target, folder):
-    """The shared object and its weights, compressed. Returns what is wrong, or ''."""
+def keep_weights(path, store):
+    """Compresses the file at PATH into the folder STORE, where equal ones are one, and leaves its name there in its
+    place."""
+    data = path.read_bytes()
+    name = hashlib.sha256(data).hexdigest()[:16]
+    store.mkdir(exist_ok=True)
+    if not (store / name).exists():
+        (store / name).write_bytes(lzma.compress(data, preset=1))
+    (path.parent / (path.name + ".where")).write_text(name)
+    path.unlink()
+
+
+def prepare_network(cardinal, name, batch, folder, store, options):
+    """The shared object, and its weights in STORE. Returns what is wrong, or ''."""
     import seeded
     import torch
     import torchvision
@@ -86,15 +123,14 @@ def prepare_network(cardinal, name, batch, target, folder):
         weights = pathlib.Path(scratch) / "weights.safetensors"
         save_file({k: torch.from_numpy(v) for k, v in seeded.state(shapes).items()}, weights)
         problem = compile_network(cardinal, ROOT / "examples/networks/resnet.nn", weights, folder / "network.so",
-                                  "--network", name, "--batch", batch, "--target", target, "--weights-file")
+                                  "--network", name, "--batch", batch, "--weights-file", *options)
     if problem:
         return problem
     for path in folder.iterdir():
         if path.suffix == ".h":
             path.unlink()
         elif path.suffix == ".weights":
-            (folder / (path.name + ".xz")).write_bytes(lzma.compress(path.read_bytes(), preset=1))
-            path.unlink()
+            keep_weights(path, store)
     return ""
 
 
@@ -111,11 +147,12 @@ def main():
     failures = 0
     if not args.no_ops:
         print("single ops")
-        failures += prepare_ops(cardinal, args.target, bundle / "ops")
-    for name in args.networks:
-        for batch in args.batches:
-            print(f"{name}, {batch} images", flush=True)
-            problem = prepare_network(cardinal, name, batch, args.target, bundle / "networks" / f"{name}-{batch}")
+        failures += prepare_ops(cardinal, args.target, bundle / "ops", args.wgmma)
+    for name, batch in itertools.product(args.networks, args.batches):
+        for unit in ("mma", "wgmma") if args.wgmma and batch >= WGMMA_BATCH else ("mma",):
+            print(f"{name}, {batch} images, {unit}", flush=True)
+            problem = prepare_network(cardinal, name, batch, bundle / "networks" / f"{name}-{batch}" / unit,
+                                      bundle / "weights", ("--target", args.target, "--matrix-unit", unit))
             if problem:
                 print(f"  {problem}")
                 failures += 1
@@ -123,7 +160,7 @@ def main():
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
     print(f"{bundle}: {size / 2**20:.1f} MiB")
     if size > MOST_BYTES:
-        print(f"that is more than {MOST_BYTES >> 20} MiB; prepare fewer networks or batches at a time")
+        print(f"that is more than {MOST_BYTES >> 20} MiB; prepare fewer networks or batches at a time, or with --no-wgmma")
         failures += 1
     return 1 if failures else 0
 

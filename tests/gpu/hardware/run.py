@@ -30,12 +30,12 @@ def stop(message):
     sys.exit(CANNOT)
 
 
-def unpack(folder, scratch):
-    """Compressed weights lie beside a copy of the shared object; returns its path."""
+def unpack(folder, store, scratch):
+    """The weights that STORE has compressed, beside a copy of the shared object; returns its path."""
     scratch.mkdir(parents=True)
     (scratch / "network.so").write_bytes((folder / "network.so").read_bytes())
-    for packed in folder.glob("*.xz"):
-        (scratch / packed.stem).write_bytes(lzma.decompress(packed.read_bytes()))
+    for where in folder.glob("*.where"):
+        (scratch / where.stem).write_bytes(lzma.decompress((store / where.read_text()).read_bytes()))
     return scratch / "network.so"
 
 
@@ -117,12 +117,15 @@ def main():
     wrong = check_ops(bridge, args.bundle, args.device)
     with tempfile.TemporaryDirectory() as scratch:
         for folder in sorted((args.bundle / "networks").glob("*")):
-            so = unpack(folder, pathlib.Path(scratch) / folder.name)
+            # By matrix unit: what is measured against each other.
+            ours = {unit.name: unpack(unit, args.bundle / "weights", pathlib.Path(scratch) / folder.name / unit.name)
+                    for unit in sorted(folder.glob("*"))}
             name, _, batch = folder.name.rpartition("-")
             if args.run_only:
-                run_once(bridge, so, int(batch), args.device)
+                for so in ours.values():
+                    run_once(bridge, so, int(batch), args.device)
             else:
-                wrong += contest.network(bridge, so, name, int(batch), args)
+                wrong += contest.network(bridge, ours, name, int(batch), args)
     return 1 if wrong else 0
 
 

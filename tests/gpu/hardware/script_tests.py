@@ -67,6 +67,10 @@ class Measure(unittest.TestCase):
         self.assertEqual(lines[2].split(), ["ours", "200.0", "100.0", "20000", "2.00", "50.0"])
         self.assertEqual(lines[3].split(), ["eager", "400.0", "400.0", "10000", "1.00", "25.0"])
         self.assertIn("not measured: no compiler", lines[4])
+        other = measure.Measurement("ours too")
+        other.rounds = [1e-6]
+        lines = measure.table("title", [ours, other, best, failed], 4, 1e-4, ours=2)
+        self.assertEqual([line.split()[-2] for line in lines[2:5]], ["2.00", "400.00", "1.00"])
 
     def test_relative_error(self):
         try:
@@ -97,15 +101,21 @@ class Baselines(unittest.TestCase):
 
 class Bundle(unittest.TestCase):
     def test_weights_are_unpacked_beside_the_shared_object(self):
+        import prepare
         import run
 
         with tempfile.TemporaryDirectory() as scratch:
-            folder, unpacked = pathlib.Path(scratch) / "packed", pathlib.Path(scratch) / "unpacked"
-            folder.mkdir()
-            (folder / "network.so").write_bytes(b"code")
-            (folder / "network.weights.xz").write_bytes(lzma.compress(b"weights"))
-            self.assertEqual(run.unpack(folder, unpacked).read_bytes(), b"code")
-            self.assertEqual((unpacked / "network.weights").read_bytes(), b"weights")
+            scratch = pathlib.Path(scratch)
+            for unit in ("mma", "wgmma"):
+                (scratch / unit).mkdir()
+                (scratch / unit / "network.so").write_bytes(unit.encode())
+                (scratch / unit / "network.weights").write_bytes(b"weights")
+                prepare.keep_weights(scratch / unit / "network.weights", scratch / "store")
+                self.assertFalse((scratch / unit / "network.weights").exists())
+            self.assertEqual(len(list((scratch / "store").iterdir())), 1)
+            unpacked = run.unpack(scratch / "wgmma", scratch / "store", scratch / "unpacked")
+            self.assertEqual(unpacked.read_bytes(), b"wgmma")
+            self.assertEqual((scratch / "unpacked" / "network.weights").read_bytes(), b"weights")
 
 
 class Commands(unittest.TestCase):
