@@ -110,8 +110,11 @@ PairMemory pair_memory(const GpuConvPairKernel& k) {
 }
 
 int64_t pair_thread_blocks(const GpuConvPairKernel& k) {
-  constexpr int64_t kSumsOfHalf = 64;  // with 128 registers a thread two thread blocks fit a multiprocessor
-  return k.first.tile_m * (k.first.tile_n + k.second.tile_n) <= kSumsOfHalf * kPairThreads ? 2 : 1;
+  // With 128 registers a thread two thread blocks fit a multiprocessor: those have room for so many sums, of
+  // which the second's are there in both loops.
+  constexpr int64_t kSums = 64, kSecondSums = 48;
+  const int64_t first = k.first.tile_m * k.first.tile_n, second = k.first.tile_m * k.second.tile_n;
+  return first + second <= kSums * kPairThreads && second <= kSecondSums * kPairThreads ? 2 : 1;
 }
 
 }  // namespace cardinal

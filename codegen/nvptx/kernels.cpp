@@ -25,11 +25,11 @@ unsigned index_bits(const Step& step) {
 }
 
 // Bounds registers: by how many thread blocks a multiprocessor must have room for, 168 a thread, or 128 where
-// a loop keeps few sums. Without a number ptxas 13.0 spills single registers where it has hundreds left.
+// two of 256 threads fit. Without a number ptxas 13.0 spills single registers where it has hundreds left;
+// with 128 it spills in one of two hundred patch kernels.
 void bound_registers(llvm::Function* function, const Step& step) {
   int64_t blocks = step.launch.threads > 128 ? 1 : 3;
   const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);
-  if (conv && conv->algorithm == GpuConvKernel::Algorithm::patch) blocks = 4;
   if (conv && conv->algorithm == GpuConvKernel::Algorithm::wgmma) blocks = wgmma_resident(*conv);
   if (const auto* pair = std::get_if<GpuConvPairKernel>(&step.kernel)) {
     blocks = pair_thread_blocks(*pair);
