@@ -23,15 +23,19 @@ struct NetworkImage {  // what is emitted besides code
   std::string
       weights_file;  // file name recorded in the model when the weights are kept outside; "" to embed them
   std::vector<float> weights;  // packed
-  std::string ptxas;           // path of NVIDIA's assembler, for GPUs; "": the driver assembles when loading
+  std::string assembler;  // for GPUs, see codegen/nvptx/assembler.h; "": the driver assembles when loading
 };
+
+// For NetworkImage::assembler: the ptxas on the path, else the nvJitLink that the dynamic loader finds; "" if
+// there is neither.
+std::string find_assembler();
 
 enum class CodeKind : uint8_t { object, assembly, llvm_ir, ptx, cubin };
 
 // The translation unit of a network as text or as an ELF object, with a variant for each of the plans, which
 // were made together by make_plans. Assembly and LLVM IR leave the weights' bytes out.
 // Of a plan for a GPU, which has no variants: an object with tables and the kernels' code, or the kernels
-// alone as LLVM IR, PTX (which is their assembly) or, with NetworkImage::ptxas, as a cubin.
+// alone as LLVM IR, PTX (which is their assembly) or, with NetworkImage::assembler, as a cubin.
 Result<std::string> emit_code(const Graph&, std::span<const Plan>, const NetworkImage&, CodeKind);
 
 // Links an object made by emit_code into a shared object at `path` (written whole or not at all), trailer

@@ -230,7 +230,7 @@ Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine,
 // ---- a network for a GPU: tables alone
 
 Result<std::string> emit_gpu_object(const Graph& graph, const Plan& plan, const NetworkImage& image) {
-  Result<std::vector<GpuCode>> codes = gpu_codes(plan, image.ptxas);
+  Result<std::vector<GpuCode>> codes = gpu_codes(plan, image.assembler);
   if (!codes) return codes.take_error();
   std::vector<cardinal_gpu_code> tables;
   const ModelDescription description(graph, std::span(&plan, 1), image);
@@ -268,10 +268,11 @@ Result<std::string> emit_gpu_code(const Graph& graph, const Plan& plan, const Ne
     case CodeKind::cubin:
       break;
   }
-  if (image.ptxas.empty())
+  if (image.assembler.empty())
     return Diagnostics(
-        "a cubin needs NVIDIA's ptxas, which is not on the path; say where it is with --ptxas");
-  return gpu_cubin(plan, image.ptxas);
+        "a cubin needs NVIDIA's ptxas or nvJitLink, and neither is on its path; say where one is with "
+        "--ptxas");
+  return gpu_cubin(plan, image.assembler);
 }
 
 }  // namespace

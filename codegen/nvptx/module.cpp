@@ -15,8 +15,8 @@
 #include <llvm/Target/TargetMachine.h>
 
 #include "codegen/cpu/kernels.h"
+#include "codegen/nvptx/assembler.h"
 #include "codegen/nvptx/kernels.h"
-#include "codegen/nvptx/ptxas.h"
 #include "codegen/nvptx/target.h"
 #include "ir/internal_error.h"
 
@@ -114,12 +114,12 @@ Result<std::string> gpu_ptx(const Plan& plan, const Target& target) {
   return std::string(text.begin(), text.end());
 }
 
-Result<std::string> gpu_cubin(const Plan& plan, const std::string& ptxas) {
+Result<std::string> gpu_cubin(const Plan& plan, const std::string& assembler) {
   Result<std::string> ptx = gpu_ptx(plan, plan.target);
-  return ptx ? assemble_ptx(ptxas, plan.target.cpu, *ptx) : ptx.take_error();
+  return ptx ? assemble_ptx(assembler, plan.target.cpu, *ptx) : ptx.take_error();
 }
 
-Result<std::vector<GpuCode>> gpu_codes(const Plan& plan, const std::string& ptxas) {
+Result<std::vector<GpuCode>> gpu_codes(const Plan& plan, const std::string& assembler) {
   std::vector<GpuCode> codes;
   const auto add_ptx = [&](const Target& target) -> Status {
     Result<std::string> ptx = gpu_ptx(plan, target);
@@ -133,8 +133,8 @@ Result<std::vector<GpuCode>> gpu_codes(const Plan& plan, const std::string& ptxa
     if (Status added = add_ptx(base); !added) return added.take_error();
   if (!on_base || plan.target.cpu != base.cpu)
     if (Status added = add_ptx(plan.target); !added) return added.take_error();
-  if (ptxas.empty()) return codes;
-  Result<std::string> cubin = assemble_ptx(ptxas, plan.target.cpu, codes.back().data);
+  if (assembler.empty()) return codes;
+  Result<std::string> cubin = assemble_ptx(assembler, plan.target.cpu, codes.back().data);
   if (!cubin) return cubin.take_error();
   codes.push_back({CARDINAL_GPU_CUBIN, &*plan.target.gpu, *std::move(cubin)});
   return codes;

@@ -16,16 +16,16 @@ std::vector<std::string> gpu_kernel_names(const Plan&);
 
 Result<std::string> gpu_llvm_ir(const Plan&);
 Result<std::string> gpu_ptx(const Plan&, const Target& target);
-// `ptxas` is the path of the program.
-Result<std::string> gpu_cubin(const Plan&, const std::string& ptxas);
+// `assembler`: see assembler.h.
+Result<std::string> gpu_cubin(const Plan&, const std::string& assembler);
 
 // What a shared object holds: PTX for the oldest GPU, so that all can run it, unless the plan asks for what
-// only its own has; PTX for the plan's own, and a cubin for that if there is a ptxas.
+// only its own has; PTX for the plan's own, and a cubin for that if there is an assembler.
 struct GpuCode {
   cardinal_gpu_code_kind kind;
   const GpuFacts* facts;
   std::string data;
 };
-Result<std::vector<GpuCode>> gpu_codes(const Plan&, const std::string& ptxas);
+Result<std::vector<GpuCode>> gpu_codes(const Plan&, const std::string& assembler);
 
 }  // namespace cardinal

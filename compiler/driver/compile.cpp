@@ -185,19 +185,6 @@ class Compilation {
   std::string text_;
 };
 
-// The assembler named, or the one on the path; empty if there is none.
-std::string find_ptxas(const std::string& named) {
-  if (!named.empty()) return named;
-  const char* path = std::getenv("PATH");
-  for (std::string_view rest = path ? path : ""; !rest.empty();) {
-    const size_t end = std::min(rest.find(':'), rest.size());
-    const std::filesystem::path file = std::filesystem::path(rest.substr(0, end)) / "ptxas";
-    if (access(file.c_str(), X_OK) == 0) return file.string();
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return {};
-}
-
 // Writes the weight file, if there is to be one, and all artefacts; or, where one fails, none.
 Status write_all(Compilation& compilation, const std::vector<Artefact>& artefacts,
                  const std::string& weights_path) {
@@ -266,7 +253,7 @@ int compile(const CompileArgs& args) {
     image.weights = pack_weights(build->graph, build->plans, *weights, compact ? &*compact : nullptr);
   }
 
-  image.ptxas = find_ptxas(args.ptxas);
+  image.assembler = args.ptxas.empty() ? find_assembler() : args.ptxas;
   Compilation compilation(sources, *std::move(build), std::move(image), std::move(compact));
   if (Status written = write_all(compilation, *artefacts, weights_path->string()); !written)
     return fail(written.error(), sources);

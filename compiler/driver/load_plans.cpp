@@ -19,8 +19,10 @@ Result<LoadedPlans> load_plans(const Graph& graph, std::span<const Plan> plans, 
   if (least.required_features & ~cpu_features())
     return Diagnostics(fmt::format(
         "this runs the code that it compiles, and this machine cannot run code for {}", least.cpu));
-  const NetworkImage image{
-      .symbol = graph.name, .weights_file = {}, .weights = pack_weights(graph, plans, weights), .ptxas = {}};
+  const NetworkImage image{.symbol = graph.name,
+                           .weights_file = {},
+                           .weights = pack_weights(graph, plans, weights),
+                           .assembler = {}};
   Result<std::string> object = emit_code(graph, plans, image, CodeKind::object);
   if (!object) return object.take_error();
   const TemporaryDirectory directory;

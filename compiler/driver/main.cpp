@@ -142,8 +142,9 @@ void add_compile(CLI::App& app, CompileArgs& args, Action& action) {
   sub->add_option("--batch", args.batch,
                   "how many images at once, for a network that takes one or leaves the batch open")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
-  sub->add_option("--ptxas", args.ptxas,
-                  "NVIDIA's assembler, which makes cubins of a GPU's PTX; by default the one on the path")
+  sub->add_option(
+         "--ptxas", args.ptxas,
+         "what makes cubins of a GPU's PTX: NVIDIA's ptxas, or a libnvJitLink; by default what is found")
       ->check(CLI::ExistingFile);
   sub->add_flag("--weights-file", args.weights_file,
                 "keep the weights in a file of their own beside the output");

@@ -41,7 +41,7 @@ struct CompileArgs {
   bool weights_file = false;     // keep the weights beside the shared object
   bool compact_weights = false;  // in that file, what they are formed from
   int64_t batch = 0;             // images at once; 0: as the network says
-  std::string ptxas;             // NVIDIA's assembler; "": the one on the path
+  std::string ptxas;             // NVIDIA's assembler; "": what is found
 };
 int compile(const CompileArgs& args);
 std::vector<std::string> emit_names();

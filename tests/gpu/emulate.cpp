@@ -99,7 +99,7 @@ Result<std::vector<Tensor>> emulate(const Graph& source, const WeightStore& weig
   Result<std::vector<Plan>> plans = make_plans(*graph, std::span(&*target, 1), options.plan);
   if (!plans) return plans.take_error();
   NetworkImage image{
-      .symbol = "net", .weights_file = {}, .weights = pack_weights(*graph, *plans, weights), .ptxas = {}};
+      .symbol = "net", .weights_file = {}, .weights = pack_weights(*graph, *plans, weights), .assembler = {}};
   Result<std::string> text = emit_code(*graph, *plans, image, CodeKind::llvm_ir);
   if (!text) return text.take_error();
   Result<simt::Module> module = simt::Module::load(*text);

@@ -1,4 +1,4 @@
-#include "codegen/nvptx/ptxas.h"
+#include "codegen/nvptx/assembler.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -6,12 +6,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 #include <vector>
 
+#include "codegen/codegen.h"
+#include "codegen/nvptx/nvjitlink.h"
 #include "codegen/temporary_directory.h"
 
 extern char** environ;
@@ -49,7 +55,20 @@ int run(const std::vector<std::string>& words, const std::string& log) {
 
 }  // namespace
 
-Result<std::string> assemble_ptx(const std::string& ptxas, const std::string& arch, const std::string& ptx) {
+std::string find_assembler() {
+  const char* path = std::getenv("PATH");
+  for (std::string_view rest = path ? path : ""; !rest.empty();) {
+    const size_t end = std::min(rest.find(':'), rest.size());
+    const std::filesystem::path file = std::filesystem::path(rest.substr(0, end)) / "ptxas";
+    if (access(file.c_str(), X_OK) == 0) return file.string();
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return find_nvjitlink();
+}
+
+Result<std::string> assemble_ptx(const std::string& assembler, const std::string& arch,
+                                 const std::string& ptx) {
+  if (is_nvjitlink(assembler)) return assemble_by_nvjitlink(assembler, arch, ptx);
   const TemporaryDirectory directory;
   if (Status made = directory.made(); !made) return made.take_error();
   const std::string source = directory.file("kernels.ptx"), cubin = directory.file("kernels.cubin");
@@ -58,8 +77,9 @@ Result<std::string> assemble_ptx(const std::string& ptxas, const std::string& ar
   file.close();
   if (!file) return Diagnostics(fmt::format("cannot write {}", source));
   const std::string log = directory.file("log");
-  if (run({ptxas, "-arch=" + arch, "-O3", "-o", cubin, source}, log) != 0)
-    return Diagnostics(fmt::format("{} cannot assemble the kernels for {}: {}", ptxas, arch, read_file(log)));
+  if (run({assembler, "-arch=" + arch, "-O3", "-o", cubin, source}, log) != 0)
+    return Diagnostics(
+        fmt::format("{} cannot assemble the kernels for {}: {}", assembler, arch, read_file(log)));
   return read_file(cubin);
 }
 
