@@ -16,6 +16,8 @@ namespace cardinal {
 namespace {
 
 constexpr const char* kLibrary = "libnvJitLink.so.13";
+// It stays: what it has allocated for good would be lost.
+constexpr int kOpen = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
 
 using Handle = struct nvJitLink*;
 constexpr int kSuccess = 0, kInputPtx = 2;
@@ -64,7 +66,7 @@ std::string error_log(const Library& library, Handle handle) {
 }  // namespace
 
 std::string find_nvjitlink() {
-  const std::unique_ptr<void, Close> opened(dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL));
+  const std::unique_ptr<void, Close> opened(dlopen(kLibrary, kOpen));
   return opened ? kLibrary : "";
 }
 
@@ -74,7 +76,7 @@ bool is_nvjitlink(const std::string& path) {
 
 Result<std::string> assemble_by_nvjitlink(const std::string& path, const std::string& arch,
                                           const std::string& ptx) {
-  const std::unique_ptr<void, Close> opened(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
+  const std::unique_ptr<void, Close> opened(dlopen(path.c_str(), kOpen));
   if (!opened) return Diagnostics(fmt::format("cannot load {}: {}", path, dlerror()));
   Library library;
   if (const char* missing = find_missing(opened.get(), library))
