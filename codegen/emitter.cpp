@@ -255,6 +255,12 @@ void Emitter::prefetch(llvm::Value* address, Cache into) {
                            builder.getInt32(kData)});
 }
 
+void Emitter::prefetch_weights(llvm::Value* address) {
+  // On Zen 5 prefetching into L2 only is as good as none at all: weights from memory make ResNeXt-50 slower
+  // by 7%. On Zen 3, whose L1 is small beside what a tile of AVX2 reads, it was found to be enough.
+  prefetch(address, target.vector_lanes >= 16 ? Cache::l1 : Cache::l2);
+}
+
 // ---- arithmetic
 
 llvm::Value* Emitter::splat(double value) { return llvm::ConstantFP::get(block, value); }

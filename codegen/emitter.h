@@ -103,7 +103,9 @@ class Emitter {
   llvm::Value* load_block(const View& view, llvm::Value* address, int lanes = 16, int width = 16);
   void store_block(const View& view, llvm::Value* value, llvm::Value* address, int lanes = 16);
   enum class Cache : uint8_t { l1 = 3, l2 = 2 };  // as LLVM's prefetch numbers them
-  void prefetch(llvm::Value* address, Cache into = Cache::l2);
+  void prefetch(llvm::Value* address, Cache into);
+  // A line of weights that are needed some microseconds later.
+  void prefetch_weights(llvm::Value* address);
 
   // ---- arithmetic on floats or vectors of floats of any width
   llvm::Value* splat(double value);                                  // a block

@@ -31,7 +31,7 @@ constexpr std::array kAvx512Features = {"avx512f", "avx512cd", "avx512bw", "avx5
 
 // Execution resources of a microarchitecture, at its widest vectors: vector FMAs and loads a cycle, FMA
 // latency in cycles, data cache sizes in KiB, and the clock under vector load. From the vendors' optimisation
-// manuals and uops.info; znver4's and the clock of znver3 were measured here.
+// manuals and uops.info; znver4's and the clocks of znver3 and znver5 were measured here.
 struct Microarchitecture {
   std::string_view cpu;
   int fma_per_cycle, loads_per_cycle, fma_latency;
@@ -62,7 +62,7 @@ constexpr std::array kMicroarchitectures = {
     Microarchitecture{"znver2", 2, 2, 5, 32, 512, 3.5},
     Microarchitecture{"znver3", 2, 2, 4, 32, 512, 3.25},
     Microarchitecture{"znver4", 1, 1, 4, 32, 1024, 3.7},
-    Microarchitecture{"znver5", 2, 2, 4, 48, 1024, 4.0},
+    Microarchitecture{"znver5", 2, 2, 4, 48, 1024, 4.3},
     Microarchitecture{"aarch64", 2, 2, 4, 64, 1024, 3.0},
     Microarchitecture{"cortex-a72", 2, 1, 7, 32, 1024, 1.8},
     Microarchitecture{"cortex-a76", 2, 2, 4, 64, 512, 2.4},

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "codegen/epilogue.h"
+#include "passes/tiling.h"
 
 namespace cardinal {
 
@@ -178,9 +179,9 @@ class ConvUnits {
     for (size_t i = 1; i < step_.inputs.size(); ++i)
       call.push_back(at_tile(step_.inputs[i], arguments_.inputs[i]));
     if (kernel_.has_bias) call.push_back(e.element(arguments_.weights[1], e.mul(block, kChannelBlock)));
-    const int64_t prefetched = pass.whole() ? panels_.prefetch_floats
-                                            : panels_.prefetch_floats * pass.blocks / kernel_.reduce_blocks;
-    const int64_t ahead_lines = ceil_div(prefetched, kLineFloats * strip_);
+    const int64_t block_floats =
+        pass.whole() ? weight_block_floats(kernel_) : pass.blocks * panels_.block_floats;
+    const int64_t ahead_lines = panels_.ahead_blocks ? ceil_div(block_floats, kLineFloats * strip_) : 0;
     if (ahead_lines)
       call.push_back(
           e.element(next_weights(w, at.outer, pass, number), e.mul(of_strip, ahead_lines * kLineFloats)));
@@ -195,6 +196,7 @@ class ConvUnits {
                       tiling_.variants[static_cast<size_t>(v)],
                       panels_.classes[static_cast<size_t>(p)],
                       pass};
+        tile.ahead_blocks = panels_.ahead_blocks;
         tile.ahead_lines = ahead_lines;
         tile.rows = rows;
         const char* part = pass.whole() ? "" : pass.starts ? ".first" : pass.ends ? ".last" : ".middle";

@@ -14,7 +14,8 @@ Panels make_panels(const Step& step, const ConvKernel& kernel, const Target& tar
   int64_t ic_blocks = ceil_div(shape.ic, kChannelBlock), oc_blocks = ceil_div(shape.oc, kChannelBlock);
   int64_t tail = shape.ic % kChannelBlock, panel_floats = kernel.panel * weight_block_floats(kernel);
   Panels panels;
-  panels.floats = panels.prefetch_floats = panel_floats;
+  panels.floats = panel_floats;
+  panels.ahead_blocks = kernel.panel;
   panels.block_floats = shape.kh * shape.kw * kChannelBlock * kChannelBlock;
   for (int64_t p = 0; p * kernel.panel < oc_blocks; ++p) {
     int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];
@@ -61,11 +62,15 @@ Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t s
 // it is less than that, all at the start.
 int64_t lines_per_row(const ConvTile& tile) {
   constexpr int64_t kFewLines = 8;  // as many as are not worth spreading
-  return tile.ahead_lines <= kFewLines ? 0 : ceil_div(tile.ahead_lines, tile.pass.blocks * tile.shape.kh);
+  if (tile.ahead_blocks * tile.ahead_lines <= kFewLines) return 0;
+  return ceil_div(tile.ahead_lines, tile.pass.blocks * tile.shape.kh);
 }
 
-void prefetch_lines(Emitter& e, llvm::Value* ahead, int64_t lines) {
-  for (int64_t i = 0; i < lines; ++i) e.prefetch(e.element(ahead, i * kLineFloats));
+// So many lines of each block's weights.
+void prefetch_lines(Emitter& e, const ConvTile& tile, llvm::Value* ahead, int64_t lines) {
+  for (int64_t j = 0; j < tile.ahead_blocks; ++j)
+    for (int64_t i = 0; i < lines; ++i)
+      e.prefetch_weights(e.element(ahead, j * weight_block_floats(tile.kernel) + i * kLineFloats));
 }
 
 // Input block `block`, of `channels` channels.
@@ -89,7 +94,7 @@ Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_
     llvm::Value* w_row = e.element(w, e.mul(r, shape.kw * tap_floats));
     if (int64_t lines = lines_per_row(tile)) {
       llvm::Value* done = e.mul(e.add(e.mul(block, shape.kh), r), lines * kLineFloats);
-      prefetch_lines(e, e.element(tile.ahead, done), lines);
+      prefetch_lines(e, tile, e.element(tile.ahead, done), lines);
     }
     for (const TapRun& run : tile.variant.runs)
       acc = e.for_range(run.first, run.end, 1, acc, [&](llvm::Value* s, Values acc) {
@@ -125,7 +130,7 @@ Values start_tile(Emitter& e, const ConvTile& tile) {
 
 void emit_tile(Emitter& e, const ConvTile& tile) {
   Values acc = start_tile(e, tile);
-  if (lines_per_row(tile) == 0) prefetch_lines(e, tile.ahead, tile.ahead_lines);
+  if (lines_per_row(tile) == 0) prefetch_lines(e, tile, tile.ahead, tile.ahead_lines);
   const int64_t tail = tile.pass.ends ? tile.panel.tail_channels : 0;
   int64_t whole = tile.pass.blocks - (tail ? 1 : 0);
   acc = e.for_range(0, whole, 1, acc, [&](llvm::Value* block, Values acc) {

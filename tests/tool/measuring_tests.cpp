@@ -181,7 +181,7 @@ TEST_CASE("an interrupted tuning keeps what it measured") {
   Workshop shop;
   shop.write(
       "wide.nn",
-      "network wide {\n  input x: f32[1, 16, 14, 14]\n  return y = x |> conv1: conv(16, kernel=3)\n}\n");
+      "network wide {\n  input x: f32[1, 16, 14, 14]\n  return y = x |> conv1: conv(64, kernel=3)\n}\n");
   // Once there is something to keep, but not all. The shell has background jobs ignore SIGINT, the tool does
   // not.
   Outcome stopped =
