@@ -39,6 +39,13 @@ constexpr double kStepMicroseconds = 0.5;
 constexpr int64_t kSpillingInstructions = 350;
 constexpr double kSpillPenalty = 1.3;
 constexpr int64_t kUnrolledInstructions = 200;
+// With AVX-512, LLVM 22 puts one accumulator of a tile on the stack in each step if the tile leaves fewer
+// than two registers free (measured on Zen 5: 14x2 and 5x5 are 17% and 9% slower than predicted otherwise,
+// tiles that leave two are not).
+constexpr int64_t kFreeRegisters = 2;
+constexpr double kFullPenalty = 1.15;
+// With AVX-512, long steps are unrolled twice: more often is 1 to 4% slower on Zen 5.
+constexpr int64_t kLongStep = 20;  // FMAs
 constexpr int64_t kLongSum = 256;  // channels; see choose_unroll
 
 double overlapped(double a, double b) { return std::max(a, b) + kExposed * std::min(a, b); }
@@ -189,6 +196,7 @@ double finish(const ConvProblem& p, const Target& t, double cycles, double packe
 
 int choose_unroll(const ConvShape& s, const Target& t, int64_t pixels, int64_t panel) {
   const int64_t v = vectors_per_block(t), channels = std::min(s.ic, kChannelBlock);
+  if (v == 1 && pixels > 1 && pixels * panel >= kLongStep && channels % 2 == 0) return 2;
   const int64_t broadcasts = v > 1 ? pixels : 0;  // AVX-512 folds them into the FMA
   const int64_t instructions = (pixels + 1) * panel * v + broadcasts;
   // Long sums over channels alone wait less for what is not in L1 if a block of 16 has no loop: with AVX2 on
@@ -268,6 +276,11 @@ int64_t conv_registers(const ConvShape& s, const Target& t, ConvAlgorithm algori
   return (pixels + 1) * panel_vectors(s, t, panel, alone) + 1;
 }
 
+static bool leaves_too_few(const ConvShape& s, const Target& t, int64_t pixels, int64_t panel) {
+  const int64_t registers = conv_registers(s, t, ConvAlgorithm::direct, pixels, panel);
+  return vectors_per_block(t) == 1 && t.vector_registers - registers < kFreeRegisters;
+}
+
 std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, const StepOverride& wanted) {
   const ConvShape& s = p.shape;
   const int64_t length = row_length(s);
@@ -290,6 +303,7 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
       ConvChoice choice{algorithm, static_cast<int>(pixels), static_cast<int>(panel)};
       choice.k_unroll = wanted.k_unroll ? *wanted.k_unroll : direct ? choose_unroll(s, t, pixels, panel) : 1;
       choice.microseconds = finish(p, t, cycles, packed, groups.size());
+      if (direct && leaves_too_few(s, t, pixels, panel)) choice.microseconds *= kFullPenalty;
       choices.push_back(choice);
     };
     if (wants(wanted, ConvAlgorithm::lanes) && lanes_possible(s) && wanted.panel.value_or(1) == 1)

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
 #include <set>
 
 #include "passes/rounding.h"
@@ -21,17 +24,25 @@ int64_t weight_bytes(const ConvShape& s, ConvAlgorithm algorithm) {
   return 4 * round_up(s.oc, kChannelBlock) * s.ic / s.groups * s.kh * s.kw;
 }
 
-// Whose predicted times choose the algorithms of every target: the cost model was fitted on a Zen 4, and what
-// is fast there is nearly as fast as the best elsewhere (predicted for others, most often equal, at worst
-// 3%).
-Target reference_cpu() {
-  Target target;
-  target.cpu = "znver4";
-  target.vector_lanes = 16;
-  target.vector_registers = 32;
-  target.fma_per_cycle = target.loads_per_cycle = 1;
-  target.ghz = 3.7;
-  return target;
+// CPUs whose predicted times choose the algorithms of every target: those that the cost model was fitted on,
+// a Zen 3, a Zen 4 and a Zen 5. They differ in what additions and weights cost beside multiply-adds.
+std::array<Target, 3> reference_cpus() {
+  Target zen3;
+  zen3.cpu = "znver3";
+  zen3.l2_bytes = 512 << 10;
+  zen3.ghz = 3.25;
+  Target zen4;
+  zen4.cpu = "znver4";
+  zen4.vector_lanes = 16;
+  zen4.vector_registers = 32;
+  zen4.fma_per_cycle = zen4.loads_per_cycle = 1;
+  zen4.ghz = 3.7;
+  Target zen5 = zen4;
+  zen5.cpu = "znver5";
+  zen5.fma_per_cycle = zen5.loads_per_cycle = 2;
+  zen5.l1_bytes = 48 << 10;
+  zen5.ghz = 4.3;
+  return {zen3, zen4, zen5};
 }
 
 // The same convolution of one image.
@@ -65,6 +76,31 @@ std::vector<ConvChoice> choices(const ConvProblem& problem, const Target& target
   return all;
 }
 
+// The algorithm that takes the least time on the CPUs of reference, as a multiple of the fastest one's there,
+// on the average; of those that all of them have.
+std::optional<ConvAlgorithm> common_algorithm(const ConvProblem& one_image, const StepOverride& wanted,
+                                              const PlanOptions& options) {
+  struct Score {
+    size_t cpus = 0;
+    double times = 0;
+  };
+  std::map<ConvAlgorithm, Score> scores;
+  const auto cpus = reference_cpus();
+  for (const Target& cpu : cpus) {
+    const std::vector<ConvChoice> all = choices(one_image, cpu, wanted, options);
+    std::set<ConvAlgorithm> seen;
+    for (const ConvChoice& c : all) {
+      if (!seen.insert(c.algorithm).second) continue;  // the best come first
+      scores[c.algorithm].cpus++;
+      scores[c.algorithm].times += c.microseconds / all.front().microseconds;
+    }
+  }
+  std::optional<ConvAlgorithm> best;
+  for (const auto& [algorithm, score] : scores)
+    if (score.cpus == cpus.size() && (!best || score.times < scores[*best].times)) best = algorithm;
+  return best;
+}
+
 // Puts the best choice with the algorithm that every target and every batch size has before the others. Of
 // what a result's bits could depend on, nothing else is chosen: tiles, panels and bands leave the order of
 // its sum as it is.
@@ -72,10 +108,9 @@ void agree_on_algorithm(std::vector<ConvChoice>& all, const ConvProblem& one_ima
                         const StepOverride& wanted, const PlanOptions& options) {
   StepOverride algorithm;
   algorithm.algorithm = wanted.algorithm;
-  const std::vector<ConvChoice> common = choices(one_image, reference_cpu(), algorithm, options);
-  if (common.empty()) return;
-  const auto best = std::find_if(
-      all.begin(), all.end(), [&](const ConvChoice& c) { return c.algorithm == common.front().algorithm; });
+  const std::optional<ConvAlgorithm> common = common_algorithm(one_image, algorithm, options);
+  const auto best = std::find_if(all.begin(), all.end(),
+                                 [&](const ConvChoice& c) { return common && c.algorithm == *common; });
   if (best != all.end()) std::rotate(all.begin(), best, best + 1);
 }
 

@@ -1,7 +1,7 @@
 // Which kernel computes each convolution and linear layer: what was measured to be the fastest, else the cost
 // model's first choice, unless an override wants another. The bits of a result depend on the algorithm, which
-// is therefore, unless options.same_bits is off, the one that would be the fastest for a single image on one
-// CPU of reference.
+// is therefore, unless options.same_bits is off, the one that would be the fastest for a single image on
+// three CPUs of reference.
 #pragma once
 
 #include "ir/window.h"

@@ -35,13 +35,13 @@ double peak_microseconds(const ConvShape& s, const Target& t) {
 
 }  // namespace
 
-TEST_CASE("ResNet shapes on AVX-512 get tiles near 14x2") {
+TEST_CASE("ResNet shapes on AVX-512 get wide tiles that leave two registers free") {
   for (const ConvShape& s : {square(64, 56, 64, 3), square(64, 56, 256, 1), square(512, 28, 128, 1),
                              square(256, 14, 256, 3), square(1024, 14, 256, 1), square(3, 224, 64, 7, 2)}) {
     const ConvChoice choice = best(s, avx512_target());
     CHECK(choice.algorithm == ConvAlgorithm::direct);
-    CHECK(choice.panel == 2);
-    CHECK(choice.pixels == 14);
+    CHECK(choice.pixels * choice.panel >= 14);
+    CHECK(conv_registers(s, avx512_target(), choice.algorithm, choice.pixels, choice.panel) <= 30);
     CHECK(choice.microseconds < 1.1 * peak_microseconds(s, avx512_target()));
   }
   const ConvChoice small = best(square(512, 7, 512, 3), avx512_target());
@@ -62,7 +62,7 @@ TEST_CASE("long sums over channels are unrolled by whole blocks where registers 
   CHECK(best(square(512, 28, 1024, 1, 2), avx2_target()).k_unroll == 16);
   CHECK(best(square(64, 56, 256, 1), avx2_target()).k_unroll == 8);
   CHECK(best(square(512, 14, 512, 3), avx2_target()).k_unroll == 8);
-  CHECK(best(square(1024, 14, 256, 1), avx512_target()).k_unroll == 4);
+  CHECK(best(square(1024, 14, 256, 1), avx512_target()).k_unroll == 2);
 }
 
 TEST_CASE("a single pixel gets a wide panel") {
