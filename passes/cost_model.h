@@ -31,6 +31,7 @@ struct ConvChoice {
   int pixels = 0;  // of the widest tile
   int panel = 1;
   int k_unroll = 1;
+  bool blocked_sums = false;
   double microseconds = 0;  // predicted
   double measured_us = 0;   // by `cardinal tune`; 0: not measured
   // Of them, for Winograd's transforms; input_us: for Strassen's sums of x.

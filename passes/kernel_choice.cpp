@@ -225,6 +225,7 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
   std::map<std::string, StepOverride> unused = options.overrides;
   std::set<std::pair<uint32_t, uint32_t>> reported;  // files and lines of measurements
   const int64_t weights = network_weights(graph, live, options.winograd);
+  const bool blocked = options.blocked_sums.value_or(!options.winograd && options.fast_matmul == 0);
   for (NodeId id : graph.ids()) {
     if (!live[index(id)] || !is_conv(graph[id]) || graph[id].is_constant) continue;
     const std::string name = step_name(graph, id);
@@ -245,6 +246,7 @@ Result<KernelChoices> choose_kernels(const Graph& graph, const std::vector<bool>
       errors.error(wanted.where, fmt::format("{}: {}", name, why_no_choice(problem.shape, target, wanted)));
       continue;
     }
+    for (ConvChoice& choice : chosen[index(id)]) choice.blocked_sums = blocked;
     const auto* measured = options.tuning.find(tuning_key(graph, id, problem, target), target.cpu);
     if (!measured) continue;
     for (SourceLocation where : apply_tuning(chosen[index(id)], problem.shape, *measured, wanted, options))
@@ -262,7 +264,7 @@ std::vector<Candidate> candidates(const ConvShape& shape, const std::vector<Conv
   std::vector<Candidate> list;
   for (const ConvChoice& c : choices)
     list.push_back({c.algorithm, describe(c), c.microseconds, c.measured_us,
-                    conv_rounding(shape, c.algorithm), weight_bytes(shape, c.algorithm)});
+                    conv_rounding(shape, c.algorithm, c.blocked_sums), weight_bytes(shape, c.algorithm)});
   return list;
 }
 
@@ -279,6 +281,7 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const T
     InputWindows windows = input_windows(shape, choice.panel);
     kernel.reduce_blocks = windows.reduce_blocks;
     kernel.first_block = std::move(windows.first_block);
+    if (choice.blocked_sums) kernel.sum = blocked_sum(shape);
     const Passes passes = choose_passes(kernel, target);
     kernel.pass_tiles = passes.tiles;
     kernel.pass_blocks = passes.blocks;

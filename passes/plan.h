@@ -113,7 +113,7 @@ struct ConvShape {
 //   each
 //     strip: so many weights of a panel stay in L1 from tile to tile. Partial sums wait in the output, which
 //     therefore may not lie over an operand.
-//   Neither changes the order of a sum.
+//   Neither changes the order of a sum; `sum` does.
 //
 // lanes: groups of width w = ic / groups = oc / groups, 1 (depthwise), 2, 4, 8 or an odd multiple of 8:
 // several in
@@ -140,6 +140,14 @@ struct RowTile {
   bool operator==(const RowTile&) const = default;
 };
 
+// What a direct kernel adds up by itself, from 0, before it adds that to the bias and the sums before:
+// `blocks` input blocks (of which pass_blocks is a multiple), or with rows > 0 so many kernel rows of one
+// input block. blocks = 0: all products, starting from the bias.
+struct SumBlock {
+  int64_t blocks = 0, rows = 0;
+  bool operator==(const SumBlock&) const = default;
+};
+
 struct ConvKernel {
   ConvShape shape;
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
@@ -154,6 +162,7 @@ struct ConvKernel {
   int64_t reduce_blocks = 0;
   std::vector<int64_t> first_block;         // per panel; empty if all 0
   int64_t pass_tiles = 0, pass_blocks = 0;  // 0: all
+  SumBlock sum;
   bool has_bias = false;
   Epilogue epilogue;
   // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.

@@ -147,6 +147,10 @@ std::string describe_conv(const ConvKernel& k) {
   if (k.pass_tiles) text += fmt::format(", strips of {} tiles", k.pass_tiles);
   if (k.pass_blocks)
     text += fmt::format(", {} of {} input blocks a pass", k.pass_blocks, ceil_div(s.ic, kChannelBlock));
+  if (k.sum.rows)
+    text += fmt::format(", sums of {} kernel rows", k.sum.rows);
+  else if (k.sum.blocks)
+    text += fmt::format(", sums of {} input blocks", k.sum.blocks);
   if (!k.first_block.empty())
     text += fmt::format(", reduces {} of {} input blocks", k.reduce_blocks, ceil_div(s.ic, kChannelBlock));
   const std::string epilogue = describe_epilogue(k.has_bias, k.epilogue);

@@ -3,6 +3,7 @@
 
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 
 #include "ir/result.h"
@@ -17,6 +18,9 @@ struct PlanOptions {
   bool winograd = true;  // whether Winograd convolutions may be chosen without being asked for by name
   // Levels of fast matrix multiplication that may be chosen without being asked for by name: 0, 1 or 2.
   int fast_matmul = 2;
+  // Whether direct convolutions add up long sums in blocks (see blocked_sum), which is more exact and takes
+  // up to 4% longer. By default, if none of the faster and less exact algorithms may be chosen.
+  std::optional<bool> blocked_sums;
   // How many times as large as a direct convolution's the packed kernel of an algorithm may be that is not
   // asked for by name: 1.75 for one level of fast matrix multiplication, 3.06 for two, 1.78 for Winograd's
   // F(2x2), 4 for F(4x4).

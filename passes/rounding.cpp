@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "passes/strassen.h"
+#include "passes/tiling.h"
 #include "passes/winograd.h"
 
 namespace cardinal {
@@ -108,18 +109,30 @@ Rounding strassen_rounding(double channels, int levels) {
 
 }  // namespace
 
-Rounding conv_rounding(const ConvShape& s, ConvAlgorithm algorithm) {
+// Additions that a term of a direct convolution's sum goes through: those of its own block and, if there is
+// more than one, those of the blocks.
+static double additions(const ConvShape& s, bool blocked_sums) {
+  const int64_t channels = s.ic / s.groups, terms = channels * s.kh * s.kw;
+  const SumBlock sum = blocked_sums ? blocked_sum(s) : SumBlock{};
+  if (sum.blocks == 0) return static_cast<double>(terms);
+  const int64_t block = sum.rows ? std::min(channels, kChannelBlock) * sum.rows * s.kw
+                                 : sum.blocks * kChannelBlock * s.kh * s.kw;
+  return static_cast<double>(block + ceil_div(terms, block));
+}
+
+Rounding conv_rounding(const ConvShape& s, ConvAlgorithm algorithm, bool blocked_sums) {
   const auto channels = static_cast<double>(s.ic / s.groups);
   if (const int levels = strassen_levels(algorithm)) return strassen_rounding(channels, levels);
   const int outputs = winograd_outputs(algorithm);
   if (outputs == 0) {
-    const double terms = channels * static_cast<double>(s.kh * s.kw);
-    return {kTypicalUnit * std::sqrt(terms / 2), kUnit * terms};
+    const double sums = additions(s, blocked_sums);
+    return {kTypicalUnit * std::sqrt(sums / 2), kUnit * sums};
   }
   const Amplification axis = amplification(outputs);
   const double operations = 2 * axis.operations + 1;  // and the weights' own rounding
-  return {kTypicalUnit * axis.typical * axis.typical * std::sqrt(channels / 2 + operations),
-          kUnit * axis.largest * axis.largest * (channels + operations)};
+  const double sums = additions(winograd_product_shape(s, outputs), blocked_sums);
+  return {kTypicalUnit * axis.typical * axis.typical * std::sqrt(sums / 2 + operations),
+          kUnit * axis.largest * axis.largest * (sums + operations)};
 }
 
 }  // namespace cardinal

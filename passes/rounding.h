@@ -10,6 +10,6 @@ namespace cardinal {
 // bound: |error| <= bound * max |x| * (the largest sum of |weights| of an output channel), for any of them.
 // Of fast matrix multiplication, <= bound * (the sum over input channels of max |x| * max |weight|), weights
 // being taken after equalisation (strassen.h) has brought output channels to one size.
-Rounding conv_rounding(const ConvShape&, ConvAlgorithm);
+Rounding conv_rounding(const ConvShape&, ConvAlgorithm, bool blocked_sums = false);
 
 }  // namespace cardinal

@@ -75,6 +75,15 @@ int64_t last_block_width(const ConvShape& s, const Target& t) {
   return tail == 0 ? kChannelBlock : std::min(kChannelBlock, round_up(tail, t.vector_lanes));
 }
 
+SumBlock blocked_sum(const ConvShape& s) {
+  constexpr int64_t kTerms = 64;
+  if (s.groups > 1 && !groups_are_whole_blocks(s)) return {};
+  const int64_t channels = s.ic / s.groups, row = std::min(channels, kChannelBlock) * s.kw;
+  if (s.kh > 1 && row * s.kh > kTerms) return {1, std::max<int64_t>(1, kTerms / row)};
+  const int64_t blocks = std::max<int64_t>(1, kTerms / (row * s.kh));
+  return {blocks < ceil_div(channels, kChannelBlock) ? blocks : 0, 0};
+}
+
 Passes choose_passes(const ConvKernel& kernel, const Target& t) {
   const ConvShape& s = kernel.shape;
   if (kernel.algorithm != ConvAlgorithm::direct || s.groups != 1) return {};
@@ -97,6 +106,8 @@ Passes choose_passes(const ConvKernel& kernel, const Target& t) {
   if (static_cast<double>(kernel.panel * kVectorBytes) > kHiddenWeights * cycles &&
       kernel.reduce_blocks > l1_blocks && l1_blocks > 0)
     passes.blocks = ceil_div(kernel.reduce_blocks, ceil_div(kernel.reduce_blocks, l1_blocks));
+  if (passes.blocks && kernel.sum.blocks)
+    passes.blocks = std::max<int64_t>(1, passes.blocks / kernel.sum.blocks) * kernel.sum.blocks;
   const int64_t blocks = passes.blocks ? passes.blocks : kernel.reduce_blocks;
   const int64_t l2_tiles = t.l2_bytes / 2 / (blocks * kVectorBytes * kernel.pixels);
   const bool again = ceil_div(s.oc, kChannelBlock) > kernel.panel;  // a second panel reads x again

@@ -37,6 +37,9 @@ int64_t last_block_width(const ConvShape&, const Target&);
 // From the packed weights of one block of output channels to those of the next: an odd number of cache lines,
 // since the blocks of a panel, which are read together, would else fall into the same few sets of the caches.
 int64_t weight_block_floats(const ConvKernel&);
+// What a direct convolution adds up by itself where sums are blocked: about 64 terms. Where groups straddle
+// blocks all of them, for what is reduced depends on the panel there.
+SumBlock blocked_sum(const ConvShape&);
 // How a direct kernel without groups goes over its tiles and input blocks, see ConvKernel.
 struct Passes {
   int64_t tiles = 0, blocks = 0;

@@ -3,6 +3,8 @@
 //   acc[i][j] = bias, or the sums of the pass before
 //   for input block, kernel row in range, run of taps, tap, k (by k_unroll):    all rolled
 //     acc[i][j] += x[pixel i, tap, k] * w[k][j]
+//
+// Where sums are blocked, each of them starts from 0 and is then added to the bias and the sums before.
 #include "codegen/cpu/conv.h"
 #include "passes/tiling.h"
 
@@ -73,8 +75,9 @@ void prefetch_lines(Emitter& e, const ConvTile& tile, llvm::Value* ahead, int64_
       e.prefetch_weights(e.element(ahead, j * weight_block_floats(tile.kernel) + i * kLineFloats));
 }
 
-// Input block `block`, of `channels` channels.
-Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_t channels, Values acc) {
+// Input block `block`, of `channels` channels, for the kernel rows `rows`.
+Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_t channels,
+                    const RowRange& rows, Values acc) {
   const View& view = tile.x_view();
   const ConvShape& shape = tile.shape;
   int64_t tap_floats = channels * kChannelBlock;
@@ -103,7 +106,7 @@ Values reduce_block(Emitter& e, const ConvTile& tile, llvm::Value* block, int64_
       });
     return acc;
   };
-  return e.for_range(tile.rows.begin, tile.rows.end, 1, acc, one_row, tile.rows.trips);
+  return e.for_range(rows.begin, rows.end, 1, acc, one_row, rows.trips);
 }
 
 // Panels of groups that straddle blocks differ in how many zero weights of other groups they reduce over. A
@@ -114,10 +117,15 @@ void drop_signs_of_zeros(Emitter& e, const ConvShape& shape, Values& acc) {
   for (llvm::Value*& a : acc) a = e.fadd(a, e.constant_like(a, 0.0));
 }
 
+llvm::Value* zero_value(Emitter& e, const ConvTile& tile, int j) {
+  return llvm::Constant::getNullValue(
+      llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(tile.width(j))));
+}
+
 llvm::Value* start_value(Emitter& e, const ConvTile& tile, int j) {
   const int width = tile.width(j);
-  if (tile.bias) return e.load_block(e.element(tile.bias, j * kChannelBlock), 64, width, width);
-  return llvm::Constant::getNullValue(llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(width)));
+  return tile.bias ? e.load_block(e.element(tile.bias, j * kChannelBlock), 64, width, width)
+                   : zero_value(e, tile, j);
 }
 
 Values start_tile(Emitter& e, const ConvTile& tile) {
@@ -128,15 +136,109 @@ Values start_tile(Emitter& e, const ConvTile& tile) {
   return acc;
 }
 
-void emit_tile(Emitter& e, const ConvTile& tile) {
-  Values acc = start_tile(e, tile);
-  if (lines_per_row(tile) == 0) prefetch_lines(e, tile, tile.ahead, tile.ahead_lines);
-  const int64_t tail = tile.pass.ends ? tile.panel.tail_channels : 0;
-  int64_t whole = tile.pass.blocks - (tail ? 1 : 0);
-  acc = e.for_range(0, whole, 1, acc, [&](llvm::Value* block, Values acc) {
-    return reduce_block(e, tile, block, kChannelBlock, acc);
+// The input blocks [begin, end) of the pass, all of them whole.
+Values reduce_blocks(Emitter& e, const ConvTile& tile, Index begin, Index end, Values acc) {
+  return e.for_range(begin, end, 1, std::move(acc), [&](llvm::Value* block, Values acc) {
+    return reduce_block(e, tile, block, kChannelBlock, tile.rows, std::move(acc));
   });
-  if (tail) acc = reduce_block(e, tile, e.integer(whole), tail, acc);
+}
+
+// The pass's input blocks: whole ones, and channels of one that is not.
+struct PassBlocks {
+  explicit PassBlocks(const ConvTile& tile)
+      : tail(tile.pass.ends ? tile.panel.tail_channels : 0), whole(tile.pass.blocks - (tail ? 1 : 0)) {}
+  int64_t tail, whole;
+};
+
+Values reduce_at_once(Emitter& e, const ConvTile& tile) {
+  const PassBlocks blocks(tile);
+  Values acc = reduce_blocks(e, tile, 0, blocks.whole, start_tile(e, tile));
+  if (blocks.tail)
+    acc = reduce_block(e, tile, e.integer(blocks.whole), blocks.tail, tile.rows, std::move(acc));
+  return acc;
+}
+
+// Sums that start from 0, added up in memory: accumulators leave no registers for that.
+class BlockedSums {
+ public:
+  BlockedSums(Emitter& e, const ConvTile& tile) : e_(e), tile_(tile), blocks_(tile) {
+    for (int i = 0; i < tile.variant.pixels; ++i)
+      for (int j = 0; j < tile.panel.blocks; ++j) zeros_.push_back(zero_value(e, tile, j));
+  }
+
+  Values emit() {
+    const int64_t size = tile_.kernel.sum.blocks;
+    const int64_t sums = blocks_.whole / size;          // of whole blocks, as many as there can be
+    const bool rest = sums * size < tile_.pass.blocks;  // fewer blocks, or the tail
+    if (tile_.kernel.sum.rows == 0 && sums + (rest ? 1 : 0) == 1) {
+      const Values acc = rest ? rest_from(0) : blocks(0, size);
+      return added(start_tile(e_, tile_), acc);  // loaded after the loops, where registers are free
+    }
+    slots_ = e_.builder.CreateAlloca(llvm::ArrayType::get(e_.block, zeros_.size()));
+    slots_->setAlignment(llvm::Align(64));
+    store(start_tile(e_, tile_));
+    if (tile_.kernel.sum.rows) {
+      e_.for_range(0, blocks_.whole, 1, [&](llvm::Value* block) { add_rows(block, kChannelBlock); });
+      if (blocks_.tail) add_rows(e_.integer(blocks_.whole), blocks_.tail);
+      return load();
+    }
+    e_.for_range(0, sums, 1, [&](llvm::Value* sum) {
+      llvm::Value* first = e_.mul(sum, size);
+      add(blocks(first, e_.add(first, size)));
+    });
+    if (!rest) return load();
+    const Values acc = rest_from(sums * size);
+    return added(load(), acc);
+  }
+
+ private:
+  Values blocks(Index begin, Index end) { return reduce_blocks(e_, tile_, begin, end, zeros_); }
+
+  Values rest_from(int64_t first) {
+    Values acc = blocks(first, blocks_.whole);
+    if (!blocks_.tail) return acc;
+    return reduce_block(e_, tile_, e_.integer(blocks_.whole), blocks_.tail, tile_.rows, std::move(acc));
+  }
+
+  void add_rows(llvm::Value* block, int64_t channels) {
+    const int64_t rows = tile_.kernel.sum.rows;
+    e_.for_range(0, ceil_div(tile_.shape.kh, rows), 1, [&](llvm::Value* part) {
+      llvm::Value* first = e_.mul(part, rows);
+      const RowRange range{e_.max(tile_.rows.begin, first), e_.min(tile_.rows.end, e_.add(first, rows))};
+      add(reduce_block(e_, tile_, block, channels, range, zeros_));
+    });
+  }
+
+  void add(const Values& acc) { store(added(load(), acc)); }
+
+  Values added(const Values& a, const Values& b) {
+    Values sum;
+    for (size_t i = 0; i < a.size(); ++i) sum.push_back(e_.fadd(a[i], b[i]));
+    return sum;
+  }
+
+  llvm::Value* slot(size_t i) { return e_.element(slots_, static_cast<int64_t>(i) * kChannelBlock); }
+  int width(size_t i) const { return tile_.width(static_cast<int>(i) % tile_.panel.blocks); }
+  Values load() {
+    Values total;
+    for (size_t i = 0; i < zeros_.size(); ++i)
+      total.push_back(e_.load_block(slot(i), 64, width(i), width(i)));
+    return total;
+  }
+  void store(const Values& total) {
+    for (size_t i = 0; i < total.size(); ++i) e_.store_block(total[i], slot(i), 64, width(i));
+  }
+
+  Emitter& e_;
+  const ConvTile& tile_;
+  const PassBlocks blocks_;
+  Values zeros_;
+  llvm::AllocaInst* slots_ = nullptr;
+};
+
+void emit_tile(Emitter& e, const ConvTile& tile) {
+  if (lines_per_row(tile) == 0) prefetch_lines(e, tile, tile.ahead, tile.ahead_lines);
+  Values acc = tile.kernel.sum.blocks ? BlockedSums(e, tile).emit() : reduce_at_once(e, tile);
   if (!tile.pass.ends) return store_partial(e, tile, acc);
   drop_signs_of_zeros(e, tile.shape, acc);
   store_tile(e, tile, acc);

@@ -26,6 +26,7 @@ Result<PlanOptions> plan_options(SourceMap& sources, const TargetArgs& args) {
   PlanOptions options;
   options.winograd = args.winograd;
   options.fast_matmul = args.fast_matmul;
+  options.blocked_sums = args.blocked_sums;
   options.max_weight_growth = args.max_weight_growth;
   options.same_bits = args.same_bits;
   if (args.precision == "bf16") options.precision = DType::bf16;

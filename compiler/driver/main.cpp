@@ -80,6 +80,11 @@ void add_target_options(CLI::App* sub, TargetArgs& args) {
                   "convolutions may be computed, faster and less exact, with larger weights")
       ->transform(CLI::CheckedTransformer(std::map<std::string, int>{{"off", 0}, {"one", 1}, {"two", 2}}))
       ->default_str("two");
+  sub->add_option_function<bool>(
+         "--blocked-sums", [&args](bool on) { args.blocked_sums = on; },
+         "on or off: whether convolutions add up long sums in blocks of about 64 terms, more exact and up to "
+         "4% slower; on by default with --winograd off --fast-matmul off")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"on", true}, {"off", false}}));
   sub->add_option("--max-weight-growth", args.max_weight_growth,
                   "how many times larger an algorithm may make a layer's weights: one level of fast matrix "
                   "multiplication needs 1.75, two 3.06, Winograd's algorithm up to 4")

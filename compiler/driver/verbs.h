@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct TargetArgs {
   std::vector<std::string> tuning;         // files that `tune` wrote; what a later one says counts
   bool winograd = true, same_bits = true;  // see PlanOptions, as the rest
   int fast_matmul = 2;                     // levels
+  std::optional<bool> blocked_sums;
   double max_weight_growth = std::numeric_limits<double>::infinity();
   std::string precision;    // of a GPU: fp16, bf16, tf32 or fp32; "": the target's
   std::string matrix_unit;  // of a GPU: mma or wgmma; "": mma

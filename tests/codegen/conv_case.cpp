@@ -95,6 +95,7 @@ ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm 
   InputWindows windows = input_windows(kernel.shape, c.panel);
   kernel.reduce_blocks = windows.reduce_blocks, kernel.first_block = windows.first_block;
   kernel.pass_tiles = c.pass_tiles;
+  kernel.sum = c.sum;
   if (c.pass_blocks < kernel.reduce_blocks) kernel.pass_blocks = c.pass_blocks;
   return kernel;
 }
@@ -197,11 +198,11 @@ std::string ConvCase::text() const {
   return fmt::format(
       "conv {} -> {} channels, kernel {}x{}, stride {}x{}, dilation {}x{}, padding {} {} {} {}, groups {}, "
       "{} "
-      "{}x{} unroll {}, passes {} {}, layouts {} {}",
+      "{}x{} unroll {}, passes {} {}, sums {} {}, layouts {} {}",
       to_string(x), op.channels, op.kernel.h, op.kernel.w, op.stride.h, op.stride.w, op.dilation.h,
       op.dilation.w, op.padding.top, op.padding.left, op.padding.bottom, op.padding.right, op.groups,
-      to_string(algorithm), pixels, panel, k_unroll, pass_tiles, pass_blocks, to_string(x_layout),
-      to_string(out_layout));
+      to_string(algorithm), pixels, panel, k_unroll, pass_tiles, pass_blocks, sum.blocks, sum.rows,
+      to_string(x_layout), to_string(out_layout));
 }
 
 void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {

@@ -14,6 +14,7 @@ struct ConvCase {
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   int pixels = 7, panel = 1, k_unroll = 4;
   int64_t pass_tiles = 0, pass_blocks = 0;  // direct only
+  SumBlock sum;                             // direct only
   Epilogue epilogue;                        // on top of the op
   bool broadcast_operands = false;          // the epilogue's operands are [N, C, 1, 1]
   bool in_place = false;                    // the epilogue's first operand is where the output is

@@ -115,6 +115,32 @@ TEST_CASE("direct convolution in passes over strips of tiles and parts of the re
   check_cases(cases);
 }
 
+TEST_CASE("direct convolution with blocked sums") {
+  using Kind = EpilogueStep::Kind;
+  const EpilogueStep relu{Kind::activation, {Activation::Kind::relu}}, add{Kind::add};
+  Draw draw;
+  std::vector<ConvCase> cases;
+  for (int i = 0; i < 96; ++i) {
+    ConvCase c = draw_geometry(draw);
+    c.x[1] = draw.one_of({3, 16, 33, 48, 56, 80});
+    c.op.channels = draw.one_of({10, 16, 20, 40, 50});
+    c.op.bias = draw.between(0, 1);
+    c.panel = static_cast<int>(draw.between(1, std::min<int64_t>(2, ceil_div(c.op.channels, 16))));
+    c.pixels = std::min(c.pixels, 14 / c.panel);
+    if (draw.between(0, 1) && c.op.kernel.h > 1)
+      c.sum = {1, draw.between(1, c.op.kernel.h - 1)};
+    else
+      c.sum.blocks = draw.between(1, 4);
+    c.pass_tiles = draw.one_of({0, 2, 7});
+    c.pass_blocks = draw.one_of({0, 1, 2}) * c.sum.blocks;
+    c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+    c.out_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+    if (draw.between(0, 1)) c.epilogue = {add, relu};
+    cases.push_back(c);
+  }
+  check_cases(cases);
+}
+
 TEST_CASE("convolution with every group width from 1 to 64") {
   Draw draw;
   std::vector<ConvCase> cases;

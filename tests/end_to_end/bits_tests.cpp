@@ -76,6 +76,18 @@ TEST_CASE("targets, threads and batches change no bit") {
   }
 }
 
+TEST_CASE("nor do they with blocked sums") {
+  PlanOptions exact;
+  exact.winograd = false;
+  exact.fast_matmul = 0;
+  for (const Example& example : {kExamples[0], kExamples[2], kExamples[5]}) {
+    INFO(example.body);
+    const Graph batch = network(example, 3), single = network(example, 1);
+    const std::unique_ptr<WeightStore> weights = random_weights(batch, 7);
+    check_bits(batch, single, *weights, random_inputs(batch, 9), exact);
+  }
+}
+
 TEST_CASE("every algorithm is among those whose bits are compared") {
   for (ConvAlgorithm algorithm :
        {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4,

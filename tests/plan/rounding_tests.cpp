@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "passes/tiling.h"
 #include "passes/winograd.h"
 #include "tests/support/fast_kernels.h"
 
@@ -100,10 +101,65 @@ TEST_CASE("Winograd's errors are what conv_rounding expects, and within its boun
     }
 }
 
+TEST_CASE("blocked sums have the errors that conv_rounding expects, and within its bound") {
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal;
+  for (int64_t channels : {256, 1024, 4096}) {
+    ConvShape shape = square(channels, 14);
+    shape.kh = shape.kw = 1, shape.pad_top = shape.pad_left = 0;
+    const int64_t block = blocked_sum(shape).blocks * kChannelBlock;
+    REQUIRE(block == 64);
+    Errors errors;
+    for (int output = 0; output < 1000; ++output) {
+      float sum = 0;
+      double exact = 0, largest_x = 0, weights = 0;
+      for (int64_t first = 0; first < channels; first += block) {
+        float part = 0;
+        for (int64_t c = 0; c < block; ++c) {
+          const float x = normal(random), w = normal(random);
+          part = std::fma(x, w, part);
+          exact += static_cast<double>(x) * w;
+          largest_x = std::max<double>(largest_x, std::abs(x)), weights += std::abs(w);
+        }
+        sum += part;
+      }
+      errors.largest = std::max(errors.largest, std::abs(sum - exact));
+      errors.largest_output = std::max(errors.largest_output, std::abs(exact));
+      errors.scale = std::max(errors.scale, largest_x * weights);
+    }
+    const Rounding rounding = conv_rounding(shape, ConvAlgorithm::direct, true);
+    INFO(channels << " channels");
+    CHECK(errors.largest < rounding.expected * errors.largest_output * 2);
+    CHECK(errors.largest > rounding.expected * errors.largest_output / 3);
+    CHECK(errors.largest < rounding.bound * errors.scale);
+    CHECK(rounding.expected < 0.6 * conv_rounding(shape, ConvAlgorithm::direct).expected);
+  }
+}
+
+TEST_CASE("what is added up by itself where sums are blocked") {
+  const ConvShape image = square(64, 56);
+  CHECK(blocked_sum(image) == SumBlock{1, 1});  // 3x3
+  ConvShape stem = image;
+  stem.ic = 3, stem.kh = stem.kw = 7;
+  CHECK(blocked_sum(stem) == SumBlock{1, 3});
+  ConvShape small = image;
+  small.ic = 6;
+  CHECK(blocked_sum(small) == SumBlock{});
+  ConvShape row = image;
+  row.kh = 1, row.kw = 7;
+  CHECK(blocked_sum(row) == SumBlock{1, 0});
+  ConvShape groups = image;
+  groups.groups = 2;
+  CHECK(blocked_sum(groups) == SumBlock{1, 1});
+  groups.groups = 8;
+  CHECK(blocked_sum(groups) == SumBlock{});  // which straddle blocks
+}
+
 TEST_CASE("a direct convolution's errors grow with the terms of its sums") {
   const Rounding direct = conv_rounding(square(64, 56), ConvAlgorithm::direct);
   CHECK(direct.bound == Approx(576 * 0x1p-24));
   CHECK(direct.expected == Approx(4.2e-7).epsilon(0.05));
+  CHECK(conv_rounding(square(64, 56), ConvAlgorithm::direct, true).bound == Approx((48 + 12) * 0x1p-24));
   ConvShape grouped = square(64, 56);
   grouped.groups = 16;
   CHECK(conv_rounding(grouped, ConvAlgorithm::lanes).bound == Approx(36 * 0x1p-24));
