@@ -155,22 +155,21 @@ class TileEmitter {
     multiply(0, zero, y);
     fetch(0, 0);
     multiply(1, y, sum);
-    finish(load(sum), 0, 0);
+    finish({sum}, 0, 0);
     multiply(2, y, y);
     multiply(3, y, v);
     fetch(0, 1);
     multiply(4, v, sum);
-    finish(load(sum), 0, 1);
+    finish({sum}, 0, 1);
     if (tile_.second == 0) return;
     fetch(1, 1);
     multiply(5, zero, sum);
-    for (int i = 0; i < results(); ++i) e_.store_block(added(y, sum, i), result(y, i), 64);
-    Values v_plus_sum;
-    for (int i = 0; i < results(); ++i) v_plus_sum.push_back(added(v, sum, i));
-    finish(v_plus_sum, 1, 1);
+    e_.for_range(0, results(), 1,
+                 [&](llvm::Value* i) { e_.store_block(added({y, sum}, i), result(y, i), 64); });
+    finish({v, sum}, 1, 1);
     fetch(1, 0);
     multiply(6, y, sum);
-    finish(load(sum), 1, 0);
+    finish({sum}, 1, 0);
   }
 
  private:
@@ -191,14 +190,14 @@ class TileEmitter {
     zeros->setAlignment(llvm::Align(64));
     return zeros;
   }
-  llvm::Value* result(llvm::Value* base, int i) { return e_.element(base, i * kChannelBlock); }
-  Values load(llvm::Value* from) {
-    Values values;
-    for (int i = 0; i < results(); ++i) values.push_back(e_.load_block(result(from, i), 64));
-    return values;
-  }
-  llvm::Value* added(llvm::Value* a, llvm::Value* b, int i) {
-    return e_.fadd(e_.load_block(result(b, i), 64), e_.load_block(result(a, i), 64));
+  llvm::Value* result(llvm::Value* base, Index i) { return e_.element(base, e_.mul(i, kChannelBlock)); }
+  llvm::Value* added(llvm::ArrayRef<llvm::Value*> terms, Index i) {
+    llvm::Value* sum = nullptr;
+    for (llvm::Value* term : terms) {
+      llvm::Value* value = e_.load_block(result(term, i), 64);
+      sum = sum ? e_.fadd(value, sum) : value;
+    }
+    return sum;
   }
 
   llvm::Value* entry(int i) {
@@ -260,16 +259,27 @@ class TileEmitter {
     return at;
   }
 
-  void finish(const Values& values, int row, int half) {
-    std::vector<llvm::Value*> at;  // of out, carried, accumulated and the operands
+  // Finishes a quarter's results, the sums of `terms`: a loop over pixels, for the code would be most of a
+  // network's otherwise.
+  void finish(llvm::ArrayRef<llvm::Value*> terms, int row, int half) {
     std::vector<const StrassenPort*> ports{&tile_.out, &tile_.carried, &tile_.accumulated};
     for (const StrassenPort& operand : tile_.operands) ports.push_back(&operand);
-    for (const StrassenPort* port : ports) at.push_back(port->view ? quarter(*port, row, half) : nullptr);
+    std::vector<FinishedBlock> blocks;
     for (int j = 0; j < tile_.blocks; ++j) {
-      const Constants constants = constants_of(half, j);
-      for (int i = 0; i < (row ? tile_.second : tile_.pixels); ++i)
-        finish_block(values[static_cast<size_t>(i * tile_.blocks + j)], constants, ports, at, {j, i});
+      FinishedBlock& block = blocks.emplace_back(FinishedBlock{constants_of(half, j), {}});
+      for (const StrassenPort* port : ports) {
+        llvm::Value* at = port->view ? quarter(*port, row, half) : nullptr;
+        block.at.push_back(at && j ? e_.element(at, e_.mul(entry(port->strides), j)) : at);
+      }
     }
+    e_.for_range(
+        0, row ? tile_.second : tile_.pixels, 1,
+        [&](llvm::Value* pixel) {
+          for (int j = 0; j < tile_.blocks; ++j)
+            finish_block(added(terms, e_.add(e_.mul(pixel, tile_.blocks), j)), blocks[static_cast<size_t>(j)],
+                         ports, pixel);
+        },
+        Trips::at_least_one);
   }
 
   struct Constants {
@@ -288,15 +298,16 @@ class TileEmitter {
     return result;
   }
 
-  struct At {
-    int block, pixel;
+  // A block of a quarter, and where its first pixel is in each port.
+  struct FinishedBlock {
+    Constants constants;
+    std::vector<llvm::Value*> at;
   };
-  void finish_block(llvm::Value* y, const Constants& constants, const std::vector<const StrassenPort*>& ports,
-                    const std::vector<llvm::Value*>& quarters, const At& at) {
+  void finish_block(llvm::Value* y, const FinishedBlock& block, const std::vector<const StrassenPort*>& ports,
+                    llvm::Value* pixel) {
+    const Constants& constants = block.constants;
     const auto address = [&](size_t port) {
-      llvm::Value* block = quarters[port];
-      if (at.block) block = e_.element(block, e_.mul(entry(ports[port]->strides), at.block));
-      return e_.element(block, at.pixel * ports[port]->view->stride_w);
+      return e_.element(block.at[port], e_.mul(pixel, ports[port]->view->stride_w));
     };
     const auto load = [&](size_t port) { return e_.load_block(*ports[port]->view, address(port)); };
     if (constants.scale) y = e_.fmul(y, constants.scale);

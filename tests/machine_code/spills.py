@@ -42,7 +42,8 @@ def innermost_loops(lines):
 
 
 def is_spill(instruction):
-    return "(%rsp" in instruction and "mm" in instruction
+    # With an index register, as in 128(%rsp,%rax,4), it is an array on the stack that is meant to be there.
+    return "(%rsp)" in instruction and "mm" in instruction
 
 
 def spilling_loops(cardinal, source, name, target, plan):
