@@ -184,7 +184,7 @@ class ConvUnits {
     // Where each panel has one tile, weights are read once and in order, which the CPU prefetches by itself:
     // fetching them twice made linear layers a third slower on Zen 5.
     const int64_t ahead_lines =
-        panels_.ahead_blocks && strip_ > 1 ? ceil_div(block_floats, kLineFloats * strip_) : 0;
+        panels_.prefetched && strip_ > 1 ? ceil_div(block_floats, kLineFloats * strip_) : 0;
     if (ahead_lines)
       call.push_back(
           e.element(next_weights(w, at.outer, pass, number), e.mul(of_strip, ahead_lines * kLineFloats)));
@@ -199,7 +199,6 @@ class ConvUnits {
                       tiling_.variants[static_cast<size_t>(v)],
                       panels_.classes[static_cast<size_t>(p)],
                       pass};
-        tile.ahead_blocks = panels_.ahead_blocks;
         tile.ahead_lines = ahead_lines;
         tile.rows = rows;
         const char* part = pass.whole() ? "" : pass.starts ? ".first" : pass.ends ? ".last" : ".middle";

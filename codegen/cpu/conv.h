@@ -32,9 +32,7 @@ struct Panels {
   bool indexed = false;                // whether tile functions are told which panel they compute
   int64_t floats = 0;                  // from a panel's weights to the next one's
   int64_t block_floats = 0;            // from those of one input block to those of the next
-  // Blocks of 16 output channels of the next panel that are fetched into L2 while a panel's tiles are
-  // computed.
-  int64_t ahead_blocks = 0;
+  bool prefetched = false;  // whether the next panel's are fetched ahead while a panel's tiles are computed
   void append(const PanelClass&, int64_t first, int64_t offset);
 };
 
@@ -62,8 +60,7 @@ struct ConvTile {
   llvm::Value* bias = nullptr;  // of the panel; null if there is none
   llvm::Value* index = nullptr;  // of the panel, if Panels::indexed
   llvm::Value* ahead = nullptr;  // this tile's share of the next panel's weights, to be prefetched
-  int64_t ahead_blocks = 0;      // of those weights,
-  int64_t ahead_lines = 0;       // and of each of these so many lines of 64 bytes
+  int64_t ahead_lines = 0;       // of 64 bytes, for each of the panel's blocks
   llvm::Value* out = nullptr;    // at pixel 0 and block 0 of the tile, as are the epilogue's operands
   Values operands;
   RowRange rows;

@@ -17,7 +17,7 @@ Panels make_panels(const Step& step, const ConvKernel& kernel, const Target& tar
   int64_t tail = shape.ic % kChannelBlock, panel_floats = kernel.panel * weight_block_floats(kernel);
   Panels panels;
   panels.floats = panel_floats;
-  panels.ahead_blocks = kernel.panel;
+  panels.prefetched = true;
   panels.block_floats = shape.kh * shape.kw * kChannelBlock * kChannelBlock;
   for (int64_t p = 0; p * kernel.panel < oc_blocks; ++p) {
     int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];
@@ -64,13 +64,13 @@ Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t s
 // it is less than that, all at the start.
 int64_t lines_per_row(const ConvTile& tile) {
   constexpr int64_t kFewLines = 8;  // as many as are not worth spreading
-  if (tile.ahead_blocks * tile.ahead_lines <= kFewLines) return 0;
+  if (tile.kernel.panel * tile.ahead_lines <= kFewLines) return 0;
   return ceil_div(tile.ahead_lines, tile.pass.blocks * tile.shape.kh);
 }
 
 // So many lines of each block's weights.
 void prefetch_lines(Emitter& e, const ConvTile& tile, llvm::Value* ahead, int64_t lines) {
-  for (int64_t j = 0; j < tile.ahead_blocks; ++j)
+  for (int64_t j = 0; tile.ahead_lines && j < tile.kernel.panel; ++j)
     for (int64_t i = 0; i < lines; ++i)
       e.prefetch_weights(e.element(ahead, j * weight_block_floats(tile.kernel) + i * kLineFloats));
 }
