@@ -17,6 +17,7 @@
 #include <llvm/Target/TargetMachine.h>
 
 #include "codegen/cpu/kernels.h"
+#include "codegen/cpu/window.h"
 #include "codegen/describe.h"
 #include "codegen/llvm_target.h"
 #include "codegen/model_table.h"
@@ -55,8 +56,38 @@ llvm::Value* view_base(Emitter& e, llvm::Value* frame, const View& view) {
   return e.element(base, view.offset);
 }
 
+// Which block or panel of channels of step `to` comes first in the share of whoever computes units from
+// `begin` on of step `from`.
+llvm::Value* first_channel(Emitter& e, const Step& from, const Step& to, llvm::Value* begin) {
+  const std::string name = fmt::format("{}.first_channel_{}_{}_{}_{}", e.target.cpu, from.units, to.units,
+                                       channel_parts(to), to.strip);
+  llvm::Function* function = e.module.getFunction(name);
+  if (!function) {
+    const llvm::IRBuilderBase::InsertPointGuard guard(e.builder);
+    function = e.begin_function(name, {e.i64}, e.i64);
+    llvm::Value* position = e.div(e.mul(function->getArg(0), to.units), from.units);
+    e.builder.CreateRet(Strips(e, to).locate(position).channel);
+  }
+  return e.builder.CreateCall(function, {begin});
+}
+
+// The weights that whoever computes units from `begin` on of a step needs first in the next one that fetches
+// weights. After the last such step comes the first.
+llvm::Value* next_weights(Emitter& e, const Plan& plan, size_t step, llvm::Value* weights,
+                          llvm::Value* begin) {
+  size_t next = step;
+  do {
+    next = (next + 1) % plan.steps.size();
+  } while (!fetched_floats(plan.steps[next]));
+  const Step& to = plan.steps[next];
+  llvm::Value* channel = first_channel(e, plan.steps[step], to, begin);
+  return e.element(weights, e.add(to.weights[0].offset, e.mul(channel, fetched_floats(to))));
+}
+
 // A cardinal_task: finds the step's buffers in the frame and calls its kernel.
-llvm::Function* emit_task(Emitter& e, const Step& step, llvm::Function* kernel, llvm::StringRef name) {
+llvm::Function* emit_task(Emitter& e, const Plan& plan, size_t index, llvm::Function* kernel,
+                          llvm::StringRef name) {
+  const Step& step = plan.steps[index];
   llvm::Function* task = e.begin_function(name, {e.ptr, e.i64, e.i64});
   llvm::Value* frame = task->getArg(0);
   Values arguments{view_base(e, frame, step.output)};
@@ -64,6 +95,7 @@ llvm::Function* emit_task(Emitter& e, const Step& step, llvm::Function* kernel, 
   if (!step.weights.empty()) {
     llvm::Value* weights = load_member(e, frame, FrameMember::weights);
     for (const PackedWeight& weight : step.weights) arguments.push_back(e.element(weights, weight.offset));
+    if (fetched_floats(step)) arguments.push_back(next_weights(e, plan, index, weights, task->getArg(1)));
   }
   arguments.append({task->getArg(1), task->getArg(2)});
   e.builder.CreateCall(kernel, arguments);
@@ -82,7 +114,7 @@ std::vector<llvm::Function*> emit_tasks(Emitter& e, const Plan& plan, const std:
                            fmt::format("{}kernel_{}_{}", prefix, kernels.size(), kernel_name(step.kernel)));
       kernel->setAlignment(llvm::Align(64));  // a cache line
     }
-    tasks.push_back(emit_task(e, step, kernel, fmt::format("{}step_{}", prefix, tasks.size())));
+    tasks.push_back(emit_task(e, plan, tasks.size(), kernel, fmt::format("{}step_{}", prefix, tasks.size())));
   }
   return tasks;
 }

@@ -282,9 +282,7 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const T
     kernel.reduce_blocks = windows.reduce_blocks;
     kernel.first_block = std::move(windows.first_block);
     if (choice.blocked_sums) kernel.sum = blocked_sum(shape);
-    const Passes passes = choose_passes(kernel, target);
-    kernel.pass_tiles = passes.tiles;
-    kernel.pass_blocks = passes.blocks;
+    kernel.pass_blocks = choose_passes(kernel, target).blocks;
   }
   return kernel;
 }

@@ -3,6 +3,7 @@
 #include "passes/cost_model.h"
 #include "passes/kernel_choice.h"
 #include "passes/plan_checks.h"
+#include "passes/strips.h"
 
 namespace cardinal {
 
@@ -38,6 +39,7 @@ DraftStep Lowering::new_step(NodeId id, Kernel kernel) const {
 
 void Lowering::finish_step(DraftStep draft) {
   if (draft.step.predicted_us == 0) draft.step.predicted_us = traffic_microseconds(draft.step.bytes, target_);
+  if (!target_.gpu) draft.step.strip = choose_strip(draft.step, target_);
   drafts_.push_back(std::move(draft));
 }
 

@@ -105,15 +105,10 @@ struct ConvShape {
 //   apart (tiling.h). Unless groups straddle blocks, weights do not depend on the tile.
 //
 //   Units: ((p * n + image) * rows + row) * tiles_per_row + tile. Each is one register tile over the whole
-//   reduction. A kernel without groups may work in passes, for the caches' sake:
-//   - With pass_tiles > 0 units are taken in strips of that many tiles, all panels of a strip before the next
-//     strip: its part of x stays in L2. The unit of tile t (as counted above within a panel) is
-//     strip * panels * pass_tiles + p * (tiles of the strip) + t % pass_tiles, strip = t / pass_tiles.
-//   - With pass_blocks > 0 a range of units is gone through once for every pass_blocks input blocks, within
-//   each
-//     strip: so many weights of a panel stay in L1 from tile to tile. Partial sums wait in the output, which
-//     therefore may not lie over an operand.
-//   Neither changes the order of a sum; `sum` does.
+//   reduction. A kernel without groups may work in passes, for the caches' sake: with pass_blocks > 0 a range
+//   of units is gone through once for every pass_blocks input blocks, within each strip (Step::strip), so
+//   that so many weights of a panel stay in L1 from tile to tile. Partial sums wait in the output, which
+//   therefore may not lie over an operand. That does not change the order of a sum; `sum` does.
 //
 // lanes: groups of width w = ic / groups = oc / groups, 1 (depthwise), 2, 4, 8 or an odd multiple of 8:
 // several in
@@ -160,8 +155,8 @@ struct ConvKernel {
   // differ by one, the wider tiles first.
   std::vector<RowTile> tiles;
   int64_t reduce_blocks = 0;
-  std::vector<int64_t> first_block;         // per panel; empty if all 0
-  int64_t pass_tiles = 0, pass_blocks = 0;  // 0: all
+  std::vector<int64_t> first_block;  // per panel; empty if all 0
+  int64_t pass_blocks = 0;           // 0: all
   SumBlock sum;
   bool has_bias = false;
   Epilogue epilogue;
@@ -256,9 +251,8 @@ struct WinogradKernel {
 // are neither read nor written. Every view has vector channels, which are whole blocks.
 //
 // StrassenSumsKernel: S1 to S4, one after another along the channels of the output, [n, 2 * C, 1, pairs].
-//   inputs[0] is x; weights[0] the ratios. Units: (block of C / 2 * n + image) * chunks + chunk of
-//   kStrassenChunk pixels.
-inline constexpr int64_t kStrassenChunk = 32;
+//   inputs[0] is x; weights[0] the ratios. Units: (block of C / 2 * n + image) * chunks + chunk;
+//   the pairs come in chunks of strassen_chunk of them, the last one of fewer.
 struct StrassenSumsKernel {
   int64_t second = 0;  // pixels of row 1 that exist
 };
@@ -277,13 +271,11 @@ struct StrassenSumsKernel {
 // in if anything, then the sums. weights[0] the products' kernels, weights[1] the scales, then the outer
 // scales if any, then the bias if any.
 // Weights: [block of oc / 2][product][ic / 2][16 output lanes], blocks strassen_block_floats apart.
-// Units: each image's tiles come in chunks of `chunk` tiles (the last may have fewer), within a chunk panel
-// by panel: what a chunk's tiles read of x and the sums stays in the L2 cache.
+// Units: (p * n + image) * tiles + tile.
 struct StrassenKernel {
   int64_t second = 0;
   int pixels = 0, panel = 1, k_unroll = 4;
   std::vector<RowTile> tiles;
-  int64_t chunk = 1;
   bool accumulates = false, carries = false, outer_scale = false, has_bias = false;
   Epilogue epilogue;
 };
@@ -426,8 +418,14 @@ struct Step {
   std::optional<View> second_output;  // of a GpuConvPairKernel
   std::vector<PackedWeight> weights;
   int64_t units = 0;  // on a GPU its thread blocks
-  GpuLaunch launch;   // on a GPU
-  double flops = 0;   // of direct convolution
+  // On a CPU, the order of the units that have the form `channels * parts + part`, channels being a block or
+  // a panel and a part one of the images, in order (strips.h): `strip` parts of all channels come before the
+  // next as many (the last strip may have fewer). So the unit done after u others is, in strip
+  // s = u / (channels' count * strip) with k parts, r = u % (channels' count * strip):
+  // r / k * parts + s * strip + r % k. 0: all are one strip.
+  int64_t strip = 0;
+  GpuLaunch launch;  // on a GPU
+  double flops = 0;  // of direct convolution
   int64_t bytes = 0;
   int64_t weight_bytes = 0;  // of them, what a convolution's kernel takes
   double predicted_us = 0;   // one thread

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "passes/plan.h"
+#include "passes/strips.h"
 
 namespace cardinal {
 
@@ -144,7 +145,6 @@ std::string describe_conv(const ConvKernel& k) {
   std::string text = describe_window(s);
   text += fmt::format("; {} tiles {}", k.collapsed ? "image" : "row", describe_tiles(k.tiles));
   if (k.algorithm == ConvAlgorithm::direct) text += fmt::format(", unroll {}", k.k_unroll);
-  if (k.pass_tiles) text += fmt::format(", strips of {} tiles", k.pass_tiles);
   if (k.pass_blocks)
     text += fmt::format(", {} of {} input blocks a pass", k.pass_blocks, ceil_div(s.ic, kChannelBlock));
   if (k.sum.rows)
@@ -212,9 +212,10 @@ std::string kernel_name(const Kernel& kernel) {
 
 std::string print_step(const Plan& plan, size_t i) {
   const Step& step = plan.steps[i];
-  return fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units, {:.1f} us\n", i, step.name,
+  return fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units{}, {:.1f} us\n", i, step.name,
                      kernel_name(step.kernel), to_string(step.inputs.front().shape),
                      to_string(step.output.shape), details(step.kernel), describe_views(step), step.units,
+                     step.strip ? fmt::format(" in strips of {}", channel_parts(step) * step.strip) : "",
                      step.predicted_us);
 }
 

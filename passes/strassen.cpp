@@ -98,6 +98,11 @@ ConvShape strassen_product_shape(const ConvShape& s, int levels) {
   return product;
 }
 
+int64_t strassen_chunk(int64_t pairs) {
+  constexpr int64_t kMost = 32;
+  return ceil_div(pairs, ceil_div(pairs, kMost));
+}
+
 int64_t strassen_block_floats(int64_t ic) {
   const auto products = static_cast<int64_t>(kStrassenProducts.size());
   return kChannelBlock * (products * ic / 2 | 1);

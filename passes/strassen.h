@@ -3,7 +3,7 @@
 // channels with one of constants. Each matrix is cut into quarters, and seven products of sums of quarters do
 // for eight of quarters:
 //
-//   x = [A11 A12]   pixels p and p + half      kernel = [B11 B12]   input channels k and k + ic / 2
+//   x = [A11 A12]   pixels 2 p and 2 p + 1     kernel = [B11 B12]   input channels k and k + ic / 2
 //       [A21 A22]                                       [B21 B22]   output channels c and c + oc / 2
 //
 //   S1 = A21 + A22   S2 = S1 - A11   S3 = A11 - A21   S4 = A12 - S2
@@ -57,6 +57,9 @@ bool strassen_possible(const ConvShape&, int levels);
 int64_t strassen_weight_bytes(const ConvShape&, int levels);
 // One of the 7^levels products of quarters.
 ConvShape strassen_product_shape(const ConvShape&, int levels);
+
+// Of a StrassenSumsKernel: `pairs` in equal chunks of 32 at most.
+int64_t strassen_chunk(int64_t pairs);
 
 // From the packed weights of one block of output channels to those of the next; see weight_block_floats.
 int64_t strassen_block_floats(int64_t ic);

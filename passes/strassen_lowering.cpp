@@ -44,17 +44,18 @@ View as_row(View view) {
   return view;
 }
 
-// Channels [channel, channel + channels) of images [band.image, ...), pixels from `pixel` on in row 0 and
-// from `distance` later in row 1.
+// Channels [channel, channel + channels) of images [band.image, ...); of each group of pixels, `pixel` in row
+// 0 and `pixel + distance` in row 1.
 struct Part {
   int64_t channel, channels, pixel, distance;
 };
-View part_of(const View& row, const PairBand& band, const Part& part) {
+View part_of(const View& row, const PairBand& band, const Part& part, int64_t group) {
   View view = row;
-  view.offset +=
-      band.image * row.stride_n + part.channel / kChannelBlock * row.stride_block + part.pixel * row.stride_w;
+  view.offset += band.image * row.stride_n + part.channel / kChannelBlock * row.stride_block +
+                 (band.first * group + part.pixel) * row.stride_w;
   view.shape = {band.images, part.channels, 2, band.pairs};
   view.stride_h = part.distance * row.stride_w;
+  view.stride_w = group * row.stride_w;
   return view;
 }
 
@@ -75,22 +76,22 @@ class StrassenLowering {
         choices_(choices),
         shape_(shape_of_conv(to.graph(), id)),
         pixels_(shape_.oh * shape_.ow),
-        half_(ceil_div(pixels_, 2)),
-        quarter_(ceil_div(half_, 2)) {
+        group_(int64_t{1} << strassen_levels(choices.front().algorithm)),
+        groups_(ceil_div(pixels_, group_)) {
     x_ = to_.readable(node().operands[0], Access::vector_channels);
     if (shape_.stride_h != 1 || shape_.stride_w != 1) sample();
     x_.view = as_row(x_.view);
   }
 
   void one_level() {
-    const std::vector<PairBand> bands = make_bands(half_, 2 * (2 * shape_.ic + shape_.oc), 1);
+    const std::vector<PairBand> bands = make_bands(2 * (2 * shape_.ic + shape_.oc));
     sums_ = to_.new_value(scratch_view(bands[0], 2 * shape_.ic, 1));
     for (const PairBand& band : bands) {
       band_ = band;
       sums_.view = scratch_view(band, 2 * shape_.ic, 1);
-      const int64_t second = existing(pixels_ - half_);
-      const Part in{0, shape_.ic, band.first, half_}, out{0, shape_.oc, band.first, half_};
-      const Location x{x_.buffer, part_of(x_.view, band, in)};
+      const int64_t second = existing(1);
+      const Part in{0, shape_.ic, 0, 1}, out{0, shape_.oc, 0, 1};
+      const Location x{x_.buffer, part_of(x_.view, band, in, group_)};
       add_sums(x, sums_, second, band.pairs, -1, ".sums");
       DraftStep draft = new_products(x, second);
       write_output(draft, out);
@@ -99,7 +100,7 @@ class StrassenLowering {
   }
 
   void two_levels() {
-    const std::vector<PairBand> bands = make_bands(quarter_, 4 * (2 * shape_.ic + shape_.oc), 2);
+    const std::vector<PairBand> bands = make_bands(4 * (2 * shape_.ic + shape_.oc));
     const auto scratch = [&](Location& value, int64_t channels, int64_t rows) {
       const View view = scratch_view(band_, channels, rows);
       if (value.buffer < 0) value = to_.new_value(view);
@@ -139,13 +140,15 @@ class StrassenLowering {
   }
 
   // Bands whose tensors, of so many floats a pair, fit the caches.
-  std::vector<PairBand> make_bands(int64_t pairs, int64_t pair_floats, int levels) const {
-    return pair_bands(shape_.n, pairs, 4 * pair_floats,
-                      band_bytes(to_.target(), strassen_weight_bytes(shape_, levels)));
+  std::vector<PairBand> make_bands(int64_t group_floats) const {
+    return pair_bands(shape_.n, groups_, 4 * group_floats,
+                      band_bytes(to_.target(), strassen_weight_bytes(shape_, levels())));
   }
 
-  // How many of the band's pairs have a pixel among the first `pixels`.
-  int64_t existing(int64_t pixels) const { return std::clamp<int64_t>(pixels - band_.first, 0, band_.pairs); }
+  // How many of the band's groups have so many pixels and one more.
+  int64_t existing(int64_t pixel) const {
+    return std::clamp<int64_t>(ceil_div(pixels_ - pixel, group_) - band_.first, 0, band_.pairs);
+  }
 
   // The sums of `pairs` pairs of x.
   void add_sums(const Location& x, const Location& sums, int64_t second, int64_t pairs, int product,
@@ -158,7 +161,7 @@ class StrassenLowering {
     step.output.shape = {band_.images, 2 * x.view.shape.c(), 1, pairs};
     step.weights.push_back(
         {.constant = node().operands[1], .packing = Packing::strassen_ratios, .product = product});
-    step.units = x.view.shape.c() / 2 / kChannelBlock * band_.images * ceil_div(pairs, kStrassenChunk);
+    step.units = x.view.shape.c() / 2 / kChannelBlock * band_.images * ceil_div(pairs, strassen_chunk(pairs));
     step.flops = 0;
     step.bytes = 4 * (step.inputs[0].shape.elements() + step.output.shape.elements());
     step.predicted_us = traffic_microseconds(step.bytes, to_.target());
@@ -168,13 +171,12 @@ class StrassenLowering {
   // Rows 0 and 1 of the first level's sums are the pixels that the second level pairs.
   void add_outer_sums() {
     for (int64_t row : {0, 1}) {
-      const int64_t pixel = band_.first + row * quarter_, pairs = existing(half_ - row * quarter_);
+      const int64_t pairs = existing(2 * row);
       if (pairs == 0) continue;
       Location sums = outer_sums_;
       sums.view.offset += row * sums.view.stride_h;
-      const Location x{x_.buffer, part_of(x_.view, band_, {0, shape_.ic, pixel, half_})};
-      add_sums(x, sums, std::min(pairs, existing(pixels_ - half_ - row * quarter_)), pairs, -1,
-               ".outer_sums");
+      const Location x{x_.buffer, part_of(x_.view, band_, {0, shape_.ic, 2 * row, 1}, group_)};
+      add_sums(x, sums, existing(2 * row + 1), pairs, -1, ".outer_sums");
     }
   }
 
@@ -182,7 +184,7 @@ class StrassenLowering {
   Location factor(int product) const {
     const int64_t ic = shape_.ic / 2;
     const auto quarter = [&](int64_t i, int64_t j) {
-      return Location{x_.buffer, part_of(x_.view, band_, {j * ic, ic, band_.first + i * half_, quarter_})};
+      return Location{x_.buffer, part_of(x_.view, band_, {j * ic, ic, i, 2}, group_)};
     };
     if (product == 0) return quarter(0, 0);
     if (product == 1) return quarter(0, 1);
@@ -194,25 +196,32 @@ class StrassenLowering {
     return sum;
   }
 
+  Location of_band(Location scratch) const {
+    scratch.view.shape[3] = band_.pairs;
+    return scratch;
+  }
+
   void add_product(int product) {
+    const int64_t row = product >= 5 ? 1 : 0;  // of the first level's pairs: out 22 and out 21 are row 1
+    band_.pairs = existing(row);
+    if (band_.pairs == 0) return;
+    const int64_t second = existing(row + 2);
     const Location x = factor(product);
-    const bool second_half = product >= 5;  // of the image: of out 22 and out 21
-    const int64_t second = existing((second_half ? pixels_ - half_ : half_) - quarter_);
     add_sums(x, sums_, second, band_.pairs, product, ".sums");
     DraftStep draft = new_products(x, second);
     StrassenKernel& kernel = std::get<StrassenKernel>(draft.step.kernel);
     const bool final = product == 1 || product >= 4, right = product == 4 || product == 5;
     kernel.carries = product > 0;
-    if (kernel.carries) Lowering::read(draft, right ? v_ : t_);
+    if (kernel.carries) Lowering::read(draft, of_band(right ? v_ : t_));
     if (final) {
       const int64_t oc = shape_.oc / 2;
       kernel.outer_scale = right;
-      write_output(draft, {right ? oc : 0, oc, band_.first + (second_half ? half_ : 0), quarter_});
+      write_output(draft, {right ? oc : 0, oc, row, 2});
     } else {
       Lowering::write_intermediate(draft, product == 3 ? v_ : t_, ".product");
     }
     kernel.accumulates = product == 5;
-    if (kernel.accumulates) Lowering::read(draft, t_);
+    if (kernel.accumulates) Lowering::read(draft, of_band(t_));
     finish_products(std::move(draft), product);
   }
 
@@ -223,20 +232,9 @@ class StrassenLowering {
     kernel.panel = choice().panel;
     kernel.k_unroll = choice().k_unroll;
     kernel.tiles = balanced_tiles(band_.pairs, choice().pixels);
-    kernel.chunk = chunk_tiles(x.view.shape.c(), kernel);
     DraftStep draft = to_.new_step(id_, kernel);
     Lowering::read(draft, x);
     return draft;
-  }
-
-  // Chunks of equal size, of which the seven first factors take half of the L2 cache; but not of a few tiles
-  // alone, as every chunk reads all weights (measured on Zen 3).
-  static constexpr int64_t kFewTiles = 16;
-  int64_t chunk_tiles(int64_t ic, const StrassenKernel& kernel) const {
-    const int64_t tile_bytes = 4 * static_cast<int64_t>(kStrassenProducts.size()) * ic / 2 * kernel.pixels;
-    const auto tiles = static_cast<int64_t>(kernel.tiles.size());
-    const int64_t most = std::max(to_.target().l2_bytes / 2 / tile_bytes, kFewTiles);
-    return ceil_div(tiles, ceil_div(tiles, most));
   }
 
   // The step makes a part of the node's value, bias and epilogue included.
@@ -247,14 +245,14 @@ class StrassenLowering {
     const size_t operands = draft.step.inputs.size();
     to_.read_epilogue(draft, id_, kernel.epilogue);
     for (size_t i = operands; i < draft.step.inputs.size(); ++i)
-      draft.step.inputs[i] = part_of(as_row(draft.step.inputs[i]), band_, part);
-    draft.step.output = part_of(as_row(draft.step.output), band_, part);
+      draft.step.inputs[i] = part_of(as_row(draft.step.inputs[i]), band_, part, group_);
+    draft.step.output = part_of(as_row(draft.step.output), band_, part, group_);
     first_channel_ = part.channel;
   }
 
   void finish_products(DraftStep draft, int product) {
     const StrassenKernel& kernel = std::get<StrassenKernel>(draft.step.kernel);
-    Lowering::read(draft, sums_);
+    Lowering::read(draft, of_band(sums_));
     Step& step = draft.step;
     const std::vector<NodeId>& operands = node().operands;
     step.weights.push_back(
@@ -267,10 +265,10 @@ class StrassenLowering {
                  static_cast<int64_t>(kernel.tiles.size());
     const int64_t products = product < 0 ? 1 : 7;
     const double share =
-        static_cast<double>(band_.images * band_.pairs) / static_cast<double>(shape_.n * parts() * products);
+        static_cast<double>(band_.images * band_.pairs) / static_cast<double>(shape_.n * groups_ * products);
     step.flops *= share;
-    step.weight_bytes = static_cast<int64_t>(
-        share * static_cast<double>(strassen_weight_bytes(shape_, strassen_levels(choice().algorithm))));
+    step.weight_bytes =
+        static_cast<int64_t>(share * static_cast<double>(strassen_weight_bytes(shape_, levels())));
     step.bytes = 4 * step.output.shape.elements() + step.weight_bytes;
     for (const View& input : step.inputs) step.bytes += 4 * input.shape.elements();
     step.predicted_us = (choice().microseconds - choice().input_us) * share;
@@ -279,14 +277,14 @@ class StrassenLowering {
     to_.finish_step(std::move(draft));
   }
 
-  // Pairs of an image, over all bands.
-  int64_t parts() const { return strassen_levels(choice().algorithm) == 1 ? half_ : quarter_; }
+  int levels() const { return strassen_levels(choice().algorithm); }
 
   Lowering& to_;
   const NodeId id_;
   const std::vector<ConvChoice>& choices_;
   const ConvShape shape_;
-  const int64_t pixels_, half_, quarter_;  // of an image, of its first half, of that one's first half
+  const int64_t pixels_;          // of an image
+  const int64_t group_, groups_;  // pixels that are multiplied together, 2 or 4 neighbours; how many such
   Location x_, sums_, outer_sums_, t_, v_;
   PairBand band_;
   int64_t first_channel_ = 0;  // of the output that a product makes

@@ -40,7 +40,8 @@ int64_t weight_block_floats(const ConvKernel&);
 // What a direct convolution adds up by itself where sums are blocked: about 64 terms. Where groups straddle
 // blocks all of them, for what is reduced depends on the panel there.
 SumBlock blocked_sum(const ConvShape&);
-// How a direct kernel without groups goes over its tiles and input blocks, see ConvKernel.
+// How a direct kernel without groups goes over its tiles and input blocks for the caches' sake: in strips of
+// so many tiles, see Step, and in passes of so many input blocks, see ConvKernel. 0: all.
 struct Passes {
   int64_t tiles = 0, blocks = 0;
 };

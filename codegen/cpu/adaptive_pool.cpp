@@ -48,7 +48,7 @@ void emit_adaptive_pool(Emitter& e, const Step& step, const AdaptivePoolKernel& 
   const Shape& shape = out.shape;
   std::vector<int> is_masked(static_cast<size_t>(out.blocks()), 0);
   is_masked.back() = masked(step);
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     llvm::Value *plane = e.div(unit, shape.h()), *oh = e.rem(unit, shape.h());
     llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
     const Range rows = bin_range(e, oh, shape.h(), in.shape.h());

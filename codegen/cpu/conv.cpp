@@ -105,60 +105,59 @@ class ConvUnits {
       : e(e), step_(step), kernel_(kernel), arguments_(arguments), panels_(panels), emit_tile_(emit_tile) {}
 
   void emit() {
-    auto all = [&](const ReducePass& pass, Index number) {
-      return [&, pass, number](llvm::Value* unit) { emit_unit(unit, pass, number); };
-    };
     const int64_t passes = kernel_.pass_blocks ? ceil_div(kernel_.reduce_blocks, kernel_.pass_blocks) : 1;
-    if (passes == 1) return e.for_range(arguments_.begin, arguments_.end, 1, all({kernel_.reduce_blocks}, 0));
+    if (passes == 1) return emit_at_once({{kernel_.reduce_blocks}, 0, {}, {}});
     // Strip by strip, of those that the range of units reaches into.
-    const int64_t strip_units = static_cast<int64_t>(panels_.class_of.size()) * strip_;
+    const int64_t strip_units = strips_.channels() * strips_.strip();
     llvm::Value* last = e.div(e.add(arguments_.end, strip_units - 1), strip_units);
     e.for_range(e.div(arguments_.begin, strip_units), last, 1, [&](llvm::Value* strip) {
       llvm::Value* begin = e.max(arguments_.begin, e.mul(strip, strip_units));
       llvm::Value* end = e.min(arguments_.end, e.mul(e.add(strip, 1), strip_units));
-      e.for_range(begin, end, 1, all({kernel_.pass_blocks, true, false}, 0));
-      e.for_range(1, passes - 1, 1, [&](llvm::Value* pass) {
-        e.for_range(begin, end, 1, all({kernel_.pass_blocks, false, false}, pass));
-      });
-      const int64_t rest = kernel_.reduce_blocks - (passes - 1) * kernel_.pass_blocks;
-      e.for_range(begin, end, 1, all({rest, false, true}, passes - 1));
+      const auto all = [&](const ReducePass& pass, Index number) {
+        e.for_range(begin, end, 1, [&](llvm::Value* position) {
+          emit_unit(strips_.locate(position), {pass, number, begin, end});
+        });
+      };
+      all({kernel_.pass_blocks, true, false}, 0);
+      e.for_range(1, passes - 1, 1,
+                  [&](llvm::Value* pass) { all({kernel_.pass_blocks, false, false}, pass); });
+      all({kernel_.reduce_blocks - (passes - 1) * kernel_.pass_blocks, false, true}, passes - 1);
     });
   }
 
  private:
-  struct Position {
-    UnitIndex at;
-    llvm::Value* of_strip;  // which tile of its strip it is
+  // A pass over the units [begin, end), the `number`-th.
+  struct UnitPass {
+    ReducePass reduce;
+    Index number;
+    llvm::Value *begin, *end;
   };
 
-  // Within a strip units are counted as they are without strips.
-  Position locate(llvm::Value* unit) const {
-    const int64_t panels = static_cast<int64_t>(panels_.class_of.size());
-    if (strip_ == tiles_) return {decode_unit(e, unit, shape_, tiling_.tiles.size()), e.rem(unit, tiles_)};
-    llvm::Value* first = e.mul(e.div(unit, panels * strip_), strip_);
-    unit = e.rem(unit, panels * strip_);
-    llvm::Value* tiles = tiles_ % strip_ == 0 ? e.integer(strip_) : e.min(strip_, e.sub(tiles_, first));
-    llvm::Value* panel = e.builder.CreateUDiv(unit, tiles);
-    llvm::Value* of_strip = e.builder.CreateURem(unit, tiles);
-    llvm::Value* canonical = e.add(e.mul(panel, tiles_), e.add(first, of_strip));
-    return {decode_unit(e, canonical, shape_, tiling_.tiles.size()), of_strip};
+  void emit_at_once(const UnitPass& pass) {
+    if (panels_.prefetched)
+      return e.for_range(arguments_.begin, arguments_.end, 1,
+                         [&](llvm::Value* position) { emit_unit(strips_.locate(position), pass); });
+    for_units(e, step_, arguments_, [&](llvm::Value* unit) { emit_unit({.unit = unit}, pass); });
   }
 
-  // The weights to be prefetched in a pass: those of the next panel for the pass, after the last panel those
-  // of the first one for the next pass, after the last pass what follows in memory, the next layer's.
-  llvm::Value* next_weights(llvm::Value* w, llvm::Value* panel, const ReducePass& pass, Index number) const {
-    llvm::Value* next = e.element(w, panels_.floats);
-    if (pass.whole()) return next;
-    const int64_t panels = static_cast<int64_t>(panels_.class_of.size()), slice = pass_floats();
-    llvm::Value* wrap = pass.ends ? e.element(arguments_.weights[0], panels * panels_.floats)
-                                  : e.element(arguments_.weights[0], e.mul(e.add(number, 1), slice));
-    return e.builder.CreateSelect(e.less(e.add(panel, 1), panels), next, wrap);
+  // The weights to be prefetched: those of the next panel, in a pass its part of them; after the pass's last
+  // panel those of the first one for the next pass, after the last pass the next step's.
+  llvm::Value* next_weights(const Strips::Place& place, llvm::Value* w, const UnitPass& pass) const {
+    if (pass.reduce.whole()) return next_panel(e, strips_, place, arguments_, panels_.floats);
+    llvm::Value* after = arguments_.next;
+    if (!pass.reduce.ends) {
+      const Index offset = e.add(e.mul(strips_.locate(pass.begin).channel, panels_.floats),
+                                 e.mul(e.add(pass.number, 1), pass_floats()));
+      after = e.element(arguments_.weights[0], offset);
+    }
+    return e.builder.CreateSelect(e.less(place.end, pass.end), e.element(w, panels_.floats), after);
   }
 
   int64_t pass_floats() const { return kernel_.pass_blocks * panels_.block_floats; }
 
-  void emit_unit(llvm::Value* unit, const ReducePass& pass, Index number) {
-    const auto [at, of_strip] = locate(unit);
+  void emit_unit(const Strips::Place& place, const UnitPass& unit_pass) {
+    const ReducePass& pass = unit_pass.reduce;
+    const UnitIndex at = decode_unit(e, place.unit, shape_, tiling_.tiles.size());
     RowRange rows = valid_rows(e, shape_, at.row);
     llvm::Value* pixel = first_pixel(e, tiling_, at.tile);
     llvm::Value* block = e.mul(at.outer, kernel_.panel);
@@ -169,8 +168,8 @@ class ConvUnits {
     llvm::Value* w =
         e.element(arguments_.weights[0], e.table_entry(panels_.weight_offset, at.outer, "weight_offset"));
     if (!pass.whole()) {
-      first = e.mul(number, kernel_.pass_blocks);
-      w = e.element(w, e.mul(number, pass_floats()));
+      first = e.mul(unit_pass.number, kernel_.pass_blocks);
+      w = e.element(w, e.mul(unit_pass.number, pass_floats()));
     }
     BlockIndex window{at.image, first, e.sub(e.mul(at.row, shape_.stride_h), shape_.pad_top),
                       e.sub(e.mul(pixel, shape_.stride_w), shape_.pad_left)};
@@ -184,10 +183,10 @@ class ConvUnits {
     // Where each panel has one tile, weights are read once and in order, which the CPU prefetches by itself:
     // fetching them twice made linear layers a third slower on Zen 5.
     const int64_t ahead_lines =
-        panels_.prefetched && strip_ > 1 ? ceil_div(block_floats, kLineFloats * strip_) : 0;
+        panels_.prefetched && strips_.strip() > 1 ? ceil_div(block_floats, kLineFloats * strips_.strip()) : 0;
     if (ahead_lines)
       call.push_back(
-          e.element(next_weights(w, at.outer, pass, number), e.mul(of_strip, ahead_lines * kLineFloats)));
+          e.element(next_weights(place, w, unit_pass), e.mul(place.of_strip, ahead_lines * kLineFloats)));
     append_rows(e, rows, call);
     if (panels_.indexed) call.push_back(at.outer);
 
@@ -217,9 +216,7 @@ class ConvUnits {
   const ConvShape shape_ = row_shape(kernel_);
   const Tiling tiling_ = make_tiling(shape_, kernel_.tiles);
   const std::string name_ = e.builder.GetInsertBlock()->getParent()->getName().str();
-  // Tiles of a panel, and how many of them are a strip.
-  const int64_t tiles_ = shape_.n * shape_.oh * static_cast<int64_t>(tiling_.tiles.size());
-  const int64_t strip_ = kernel_.pass_tiles ? std::min(kernel_.pass_tiles, tiles_) : tiles_;
+  const Strips strips_{e, step_};
 };
 
 }  // namespace

@@ -142,7 +142,7 @@ void emit_gather(Emitter& e, const Step& step, const GatherKernel& kernel, const
   const Pair stride = kernel.gathering.step;
   const Gather gather = make_gather(step, kernel);
   llvm::Value* fill = constant_block(e, kernel.gathering.fill);
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
     llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
     llvm::Value* to = block_address(e, out, arguments.out, {n, block, h});

@@ -47,7 +47,7 @@ void emit_moments(Emitter& e, const Step& step, const KernelArguments& arguments
   std::vector<int> is_partial(static_cast<size_t>(out.blocks()), 0);
   is_partial.back() = tail != 0;
   llvm::Value* share = e.splat(1.0 / static_cast<double>(shape.h() * shape.w()));
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     llvm::Value *block = e.div(unit, shape.n()), *n = e.rem(unit, shape.n());
     llvm::Value* image = block_address(e, in, arguments.inputs[0], {n, block});
     llvm::Value* to = block_address(e, out, arguments.out, {n, block});

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "passes/strips.h"
+
 namespace cardinal {
 
 llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
   llvm::SmallVector<llvm::Type*> parameters(1 + step.inputs.size() + step.weights.size(), e.ptr);
+  if (fetched_floats(step)) parameters.push_back(e.ptr);
   parameters.append(2, e.i64);
   llvm::Function* function = e.begin_function(name, parameters);
   KernelArguments arguments;
@@ -13,6 +16,7 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
   arguments.out = function->getArg(next++);
   for (size_t i = 0; i < step.inputs.size(); ++i) arguments.inputs.push_back(function->getArg(next++));
   for (size_t i = 0; i < step.weights.size(); ++i) arguments.weights.push_back(function->getArg(next++));
+  if (fetched_floats(step)) arguments.next = function->getArg(next++);
   arguments.begin = function->getArg(next++);
   arguments.end = function->getArg(next++);
 
@@ -91,10 +95,10 @@ std::string key(const std::vector<RowTile>& tiles) {
 
 std::string key(const ConvKernel& k) {
   return fmt::format(
-      "conv {} a{} c{} {} {} {} tiles{} reduce {} first {} passes {} {} sums {} {} bias {} epilogue{}",
+      "conv {} a{} c{} {} {} {} tiles{} reduce {} first {} passes {} sums {} {} bias {} epilogue{}",
       key(k.shape), static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.panel, k.k_unroll, key(k.tiles),
-      k.reduce_blocks, fmt::join(k.first_block, ","), k.pass_tiles, k.pass_blocks, k.sum.blocks, k.sum.rows,
-      k.has_bias, key(k.epilogue));
+      k.reduce_blocks, fmt::join(k.first_block, ","), k.pass_blocks, k.sum.blocks, k.sum.rows, k.has_bias,
+      key(k.epilogue));
 }
 
 std::string key(const GpuConvKernel& k) {
@@ -120,9 +124,9 @@ std::string key(const WinogradKernel& k) {
 std::string key(const StrassenSumsKernel& k) { return fmt::format("strassen sums {}", k.second); }
 
 std::string key(const StrassenKernel& k) {
-  return fmt::format("strassen {} {} {} {} chunk{} tiles{} {} {} {} {} epilogue{}", k.second, k.pixels,
-                     k.panel, k.k_unroll, k.chunk, key(k.tiles), k.accumulates, k.carries, k.outer_scale,
-                     k.has_bias, key(k.epilogue));
+  return fmt::format("strassen {} {} {} {} tiles{} {} {} {} {} epilogue{}", k.second, k.pixels, k.panel,
+                     k.k_unroll, key(k.tiles), k.accumulates, k.carries, k.outer_scale, k.has_bias,
+                     key(k.epilogue));
 }
 
 std::string key(const PoolKernel& k) {
@@ -173,7 +177,7 @@ std::string kernel_key(const Step& step) {
   for (const View& view : step.inputs) text += key(view);
   text += " -> " + key(step.output);
   if (step.second_output) text += key(*step.second_output);
-  return text + fmt::format(" w{}", step.weights.size());
+  return text + fmt::format(" w{} strip {} of {}", step.weights.size(), step.strip, step.units);
 }
 
 }  // namespace cardinal

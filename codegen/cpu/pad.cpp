@@ -13,7 +13,7 @@ void emit_pad(Emitter& e, const Step& step, const PadKernel& kernel, const Kerne
   const int64_t end = std::clamp<int64_t>(kernel.left + in.shape.w(), begin, shape.w());
   std::vector<int> is_masked(static_cast<size_t>(out.blocks()), 0);
   is_masked.back() = masked(step);
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
     llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
     llvm::Value* row = e.sub(h, kernel.top);

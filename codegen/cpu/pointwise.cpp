@@ -5,7 +5,7 @@
 // 16 channels of a pixel, or, where channels are strided and pixels are not, 16 pixels of a channel.
 #include <algorithm>
 
-#include "codegen/cpu/kernels.h"
+#include "codegen/cpu/window.h"
 #include "codegen/epilogue.h"
 
 namespace cardinal {
@@ -215,16 +215,18 @@ void emit_pointwise(Emitter& e, const Step& step, const PointwiseKernel& kernel,
           : channel_lines;
 
   // Units are rows; those of one block of one image are taken together.
-  llvm::Value* planes_end = e.div(e.add(arguments.end, rows - 1), rows);
-  e.for_range(e.div(arguments.begin, rows), planes_end, 1, [&](llvm::Value* plane) {
-    llvm::Value* first_unit = e.mul(plane, rows);
-    llvm::Value* row_begin = e.max(0, e.sub(arguments.begin, first_unit));
-    llvm::Value* row_end = e.min(rows, e.sub(arguments.end, first_unit));
-    BlockIndex start{e.rem(plane, shape.n()), e.div(plane, shape.n())};
-    if (contiguous) return line(e, p, start, e.mul(row_begin, width), e.mul(row_end, width));
-    e.for_range(row_begin, row_end, 1, [&](llvm::Value* row) {
-      start.h = row;
-      line(e, p, start, 0, width);
+  Strips(e, step).for_runs(arguments.begin, arguments.end, [&](llvm::Value* begin, llvm::Value* end) {
+    llvm::Value* planes_end = e.div(e.add(end, rows - 1), rows);
+    e.for_range(e.div(begin, rows), planes_end, 1, [&](llvm::Value* plane) {
+      llvm::Value* first_unit = e.mul(plane, rows);
+      llvm::Value* row_begin = e.max(0, e.sub(begin, first_unit));
+      llvm::Value* row_end = e.min(rows, e.sub(end, first_unit));
+      BlockIndex start{e.rem(plane, shape.n()), e.div(plane, shape.n())};
+      if (contiguous) return line(e, p, start, e.mul(row_begin, width), e.mul(row_end, width));
+      e.for_range(row_begin, row_end, 1, [&](llvm::Value* row) {
+        start.h = row;
+        line(e, p, start, 0, width);
+      });
     });
   });
 }

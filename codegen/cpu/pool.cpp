@@ -146,7 +146,7 @@ void emit_windows(Emitter& e, const Step& step, const PoolKernel& kernel, const 
   }
   std::string name = e.builder.GetInsertBlock()->getParent()->getName().str();
 
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     UnitIndex at = decode_unit(e, unit, shape, tiling.tiles.size());
     RowRange rows = valid_rows(e, shape, at.row);
     llvm::Value* pixel = first_pixel(e, tiling, at.tile);
@@ -191,7 +191,7 @@ void emit_global_average(Emitter& e, const Step& step, const PoolKernel& kernel,
   const View& view = step.inputs[0];
   bool joined = view.stride_h == shape.iw * view.stride_w;
   int64_t rows = joined ? 1 : shape.ih, columns = joined ? shape.ih * shape.iw : shape.iw;
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     llvm::Value *image = e.rem(unit, shape.n), *block = e.div(unit, shape.n);
     llvm::Value* x = block_address(e, view, arguments.inputs[0], {image, block});
     llvm::Value* out = block_address(e, step.output, arguments.out, {image, block});

@@ -54,7 +54,7 @@ void emit_resize(Emitter& e, const Step& step, const ResizeKernel& kernel, const
   const Shape& shape = out.shape;
   std::vector<int> is_masked(static_cast<size_t>(out.blocks()), 0);
   is_masked.back() = masked(step);
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
     llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
     llvm::Value* image = block_address(e, in, arguments.inputs[0], {n, block});

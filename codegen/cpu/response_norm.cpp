@@ -29,7 +29,7 @@ void emit_response_norm(Emitter& e, const Step& step, const ResponseNormKernel& 
   const Shape& shape = out.shape;
   std::vector<int> is_last(static_cast<size_t>(out.blocks()), 0);
   is_last.back() = last_block_lanes(out) < kChannelBlock;
-  e.for_range(arguments.begin, arguments.end, 1, [&](llvm::Value* unit) {
+  for_units(e, step, arguments, [&](llvm::Value* unit) {
     llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
     llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
     const NeighbourChannels x(e, step.inputs[0], arguments.inputs[0], {n, block, h}, kernel.size / 2);

@@ -1,6 +1,6 @@
 // The products of fast matrix multiplication (passes/strassen.h):
 //
-//   for each unit (image, chunk of tiles, panel, tile):
+//   for each unit (panel, image, tile):
 //     tile function of (pixels, second pixels):      strassen_tile.h, shared by kernels of all shapes
 #include <algorithm>
 #include <tuple>
@@ -14,11 +14,11 @@ namespace {
 
 constexpr int64_t kProducts = kStrassenProducts.size();
 
-// Of the next panel's weights, with each block of input channels, so that a chunk's tiles fetch them all. A
+// Of the next panel's weights, with each block of input channels, so that a strip's tiles fetch them all. A
 // few numbers only, so that kernels share tile functions; fetching lines twice costs next to nothing.
-int64_t prefetched_lines(const StrassenKernel& kernel) {
-  const int64_t needed = ceil_div(kChannelBlock * kernel.panel, kernel.chunk);
-  return needed <= 2 ? 2 : needed <= 8 ? 8 : needed;
+int64_t prefetched_lines(const StrassenKernel& kernel, int64_t strip) {
+  const int64_t needed = ceil_div(kChannelBlock * kernel.panel, strip);
+  return needed <= 2 ? 2 : ceil_div(needed, 8) * 8;
 }
 
 // The kernel: walks over units and calls tile functions.
@@ -31,9 +31,10 @@ class Products {
         arguments_(arguments),
         block_floats_(strassen_block_floats(step.inputs[0].shape.c())),
         out_half_(step.output.blocks() / 2),
-        panels_(ceil_div(out_half_, kernel.panel)),
-        ahead_lines_(prefetched_lines(kernel)),
+        strips_(e, step),
+        ahead_lines_(prefetched_lines(kernel, strips_.strip())),
         share_floats_(kProducts * step.inputs[0].blocks() / 2 * ahead_lines_ * kLineFloats) {
+    images_.n = step.output.shape.n();
     StrideTable table(step.inputs[0], step.inputs.back(), out_half_ * kChannelBlock, block_floats_);
     for (const RowTile& tile : kernel.tiles) {
       const auto second = static_cast<int>(std::clamp<int64_t>(kernel.second - tile.x, 0, tile.pixels));
@@ -49,10 +50,11 @@ class Products {
   }
 
   void emit() {
-    e_.for_range(arguments_.begin, arguments_.end, 1, [&](llvm::Value* unit) {
-      const Unit at = decode(unit);
-      const Values call = arguments_of(at);
-      emit_by_class(e_, at.panel, panel_classes(), [&](int panel) {
+    e_.for_range(arguments_.begin, arguments_.end, 1, [&](llvm::Value* position) {
+      const Strips::Place place = strips_.locate(position);
+      const UnitIndex at = decode_unit(e_, place.unit, images_, kernel_.tiles.size());
+      const Values call = arguments_of(at, place);
+      emit_by_class(e_, at.outer, panel_classes(), [&](int panel) {
         const int64_t rest = out_half_ % kernel_.panel;
         const int blocks = panel == 0 ? kernel_.panel : static_cast<int>(rest);
         emit_by_class(e_, at.tile, variant_of_,
@@ -62,34 +64,16 @@ class Products {
   }
 
  private:
-  struct Unit {
-    llvm::Value *image, *panel, *tile, *tile_of_chunk;
-  };
-  Unit decode(llvm::Value* unit) {
-    const auto tiles = static_cast<int64_t>(kernel_.tiles.size());
-    const int64_t chunks = ceil_div(tiles, kernel_.chunk), last = tiles - (chunks - 1) * kernel_.chunk;
-    llvm::Value* image = e_.div(unit, panels_ * tiles);
-    unit = e_.rem(unit, panels_ * tiles);
-    llvm::Value* chunk = e_.div(unit, panels_ * kernel_.chunk);
-    unit = e_.rem(unit, panels_ * kernel_.chunk);
-    llvm::Value* count = e_.integer(kernel_.chunk);
-    if (last != kernel_.chunk)
-      count = e_.builder.CreateSelect(e_.less(chunk, chunks - 1), count, e_.integer(last));
-    llvm::Value* panel = e_.builder.CreateUDiv(unit, count);
-    llvm::Value* tile = e_.builder.CreateURem(unit, count);
-    return {image, panel, e_.add(e_.mul(chunk, kernel_.chunk), tile), tile};
-  }
-
   // 1: the last panel, if it has fewer blocks.
   std::vector<int> panel_classes() const {
-    std::vector<int> classes(static_cast<size_t>(panels_), 0);
+    std::vector<int> classes(static_cast<size_t>(strips_.channels()), 0);
     if (out_half_ % kernel_.panel != 0) classes.back() = 1;
     return classes;
   }
 
-  Values arguments_of(const Unit& at) {
+  Values arguments_of(const UnitIndex& at, const Strips::Place& place) {
     llvm::Value* pixel = e_.table_entry(first_pixel_, at.tile, "first_pixel");
-    llvm::Value* block = e_.mul(at.panel, kernel_.panel);
+    llvm::Value* block = e_.mul(at.outer, kernel_.panel);
     const auto address = [&](const View& view, llvm::Value* base, Index block) {
       return block_address(e_, view, base, {at.image, block, 0, pixel});
     };
@@ -104,8 +88,8 @@ class Products {
     // The next panel's weights, a share with each tile, the last of them again with the rest.
     const int64_t panel_floats = kernel_.panel * block_floats_;
     llvm::Value* done =
-        e_.min(e_.mul(at.tile_of_chunk, share_floats_), std::max<int64_t>(0, panel_floats - share_floats_));
-    call.push_back(e_.element(weights, e_.add(done, panel_floats)));
+        e_.min(e_.mul(place.of_strip, share_floats_), std::max<int64_t>(0, panel_floats - share_floats_));
+    call.push_back(e_.element(next_panel(e_, strips_, place, arguments_, panel_floats), done));
     call.push_back(strides_);
     return call;
   }
@@ -146,7 +130,10 @@ class Products {
   const Step& step_;
   const StrassenKernel& kernel_;
   const KernelArguments& arguments_;
-  const int64_t block_floats_, out_half_, panels_, ahead_lines_, share_floats_;
+  const int64_t block_floats_, out_half_;
+  const Strips strips_;
+  const int64_t ahead_lines_, share_floats_;
+  ConvShape images_;        // whose rows are units
   std::vector<int> ports_;  // entries of the table: of the output, then of the inputs between x and the sums
   llvm::Value* strides_ = nullptr;
   std::vector<std::pair<int, int>> variants_;  // pixels, second pixels

@@ -4,6 +4,7 @@
 //     S1 = A21 + d A22;  S2 = S1 - A11;  S3 = A11 - A21;  S4 = d A12 - S2
 #include "codegen/cpu/kernels.h"
 #include "codegen/cpu/window.h"
+#include "passes/strassen.h"
 
 namespace cardinal {
 namespace {
@@ -20,8 +21,8 @@ class PairSums {
       const BlockIndex from{at.image, e_.add(at.outer, half * half_), row, pixel};
       return e_.load_block(x_, block_address(e_, x_, arguments_.inputs[0], from));
     };
-    llvm::Value* begin = e_.mul(at.tile, kStrassenChunk);
-    llvm::Value* end = e_.min(e_.add(begin, kStrassenChunk), x_.shape.w());
+    llvm::Value* begin = e_.mul(at.tile, size_);
+    llvm::Value* end = e_.min(e_.add(begin, size_), x_.shape.w());
     const auto add = [&](llvm::Value* pixel, bool paired) {
       llvm::Value *a11 = load(0, 0, pixel), *a12 = load(0, 1, pixel);
       llvm::Value* s1 = e_.splat(0.0);
@@ -49,6 +50,7 @@ class PairSums {
   const View &x_, &out_;
   const KernelArguments& arguments_;
   const int64_t half_;  // blocks
+  const int64_t size_ = strassen_chunk(x_.shape.w());
 };
 
 }  // namespace
@@ -59,9 +61,9 @@ void emit_strassen_sums(Emitter& e, const Step& step, const StrassenSumsKernel& 
   const Shape& x = step.inputs[0].shape;
   ConvShape units;
   units.n = x.n();
-  const auto chunks = static_cast<size_t>(ceil_div(x.w(), kStrassenChunk));
-  e.for_range(arguments.begin, arguments.end, 1,
-              [&](llvm::Value* unit) { sums.chunk(decode_unit(e, unit, units, chunks), kernel.second); });
+  const auto chunks = static_cast<size_t>(ceil_div(x.w(), strassen_chunk(x.w())));
+  for_units(e, step, arguments,
+            [&](llvm::Value* unit) { sums.chunk(decode_unit(e, unit, units, chunks), kernel.second); });
 }
 
 }  // namespace cardinal

@@ -45,6 +45,57 @@ llvm::Value* first_pixel(Emitter& e, const Tiling& tiling, llvm::Value* tile) {
   return e.table_entry(first, tile, "first_pixel");
 }
 
+// The parts of strip `index / channels` for channel `index % channels`.
+Strips::Run Strips::run(llvm::Value* index) const {
+  llvm::Value *strip = e_.div(index, channels_), *channel = e_.rem(index, channels_);
+  llvm::Value* first = e_.mul(strip, strip_);
+  llvm::Value* length = parts_ % strip_ == 0 ? e_.integer(strip_) : e_.min(strip_, e_.sub(parts_, first));
+  return {index, e_.add(e_.mul(first, channels_), e_.mul(channel, length)),
+          e_.add(e_.mul(channel, parts_), first), length};
+}
+
+Strips::Run Strips::run_at(llvm::Value* position) const {
+  llvm::Value* strip = e_.div(position, channels_ * strip_);
+  const Run first = run(e_.mul(strip, channels_));
+  llvm::Value* channel = e_.builder.CreateUDiv(e_.sub(position, first.position), first.length);
+  return run(e_.add(first.index, channel));
+}
+
+Strips::Place Strips::locate(llvm::Value* position) const {
+  if (single()) {
+    llvm::Value* channel = e_.div(position, parts_);
+    return {position, channel, e_.rem(position, parts_), e_.mul(e_.add(channel, 1), parts_)};
+  }
+  const Run run = run_at(position);
+  llvm::Value* of_strip = e_.sub(position, run.position);
+  return {e_.add(run.unit, of_strip), e_.rem(run.index, channels_), of_strip,
+          e_.add(run.position, run.length)};
+}
+
+void Strips::for_runs(llvm::Value* begin, llvm::Value* end,
+                      llvm::function_ref<void(llvm::Value*, llvm::Value*)> body) const {
+  if (single()) return body(begin, end);
+  llvm::Value* past_last = e_.add(run_at(e_.sub(end, 1)).index, 1);
+  e_.for_range(run_at(begin).index, past_last, 1, [&](llvm::Value* index) {
+    const Run r = run(index);
+    const auto unit = [&](llvm::Value* position) { return e_.add(r.unit, e_.sub(position, r.position)); };
+    body(unit(e_.max(begin, r.position)), unit(e_.min(end, e_.add(r.position, r.length))));
+  });
+}
+
+void for_units(Emitter& e, const Step& step, const KernelArguments& arguments,
+               llvm::function_ref<void(llvm::Value*)> body) {
+  Strips(e, step).for_runs(arguments.begin, arguments.end,
+                           [&](llvm::Value* begin, llvm::Value* end) { e.for_range(begin, end, 1, body); });
+}
+
+llvm::Value* next_panel(Emitter& e, const Strips& strips, const Strips::Place& place,
+                        const KernelArguments& arguments, int64_t floats) {
+  llvm::Value* panel = e.rem(e.add(place.channel, 1), strips.channels());
+  return e.builder.CreateSelect(e.less(place.end, arguments.end),
+                                e.element(arguments.weights[0], e.mul(panel, floats)), arguments.next);
+}
+
 UnitIndex decode_unit(Emitter& e, llvm::Value* unit, const ConvShape& shape, size_t tiles) {
   UnitIndex index{};
   auto count = static_cast<int64_t>(tiles);

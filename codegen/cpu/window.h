@@ -3,7 +3,10 @@
 // vertically it is a range computed for each row when the code runs.
 #pragma once
 
-#include "codegen/emitter.h"
+#include <algorithm>
+
+#include "codegen/cpu/kernels.h"
+#include "passes/strips.h"
 
 namespace cardinal {
 
@@ -32,6 +35,49 @@ struct Tiling {
 };
 Tiling make_tiling(const ConvShape&, const std::vector<RowTile>&);
 llvm::Value* first_pixel(Emitter&, const Tiling&, llvm::Value* tile);
+
+// The parts of the images that a step's units are taken in, see Step::strip.
+class Strips {
+ public:
+  Strips(Emitter& e, const Step& step)
+      : e_(e),
+        channels_(channel_parts(step)),
+        parts_(step.units / channels_),
+        strip_(step.strip ? std::min(step.strip, parts_) : parts_) {}
+  int64_t channels() const { return channels_; }
+  int64_t parts() const { return parts_; }  // of all images
+  int64_t strip() const { return strip_; }
+  bool single() const { return strip_ == parts_; }
+
+  struct Place {
+    llvm::Value* unit = nullptr;      // as plan.h counts
+    llvm::Value* channel = nullptr;   // its block or panel
+    llvm::Value* of_strip = nullptr;  // which part of its strip it is
+    llvm::Value* end = nullptr;  // the position of the first unit after it whose channel or strip is another
+  };
+  // Of the unit that is done as the `position`-th.
+  Place locate(llvm::Value* position) const;
+  // body(begin, end) for runs of consecutive units that together are those done from `begin` to `end`.
+  void for_runs(llvm::Value* begin, llvm::Value* end,
+                llvm::function_ref<void(llvm::Value*, llvm::Value*)> body) const;
+
+ private:
+  struct Run {
+    llvm::Value *index, *position, *unit, *length;
+  };
+  Run run(llvm::Value* index) const;
+  Run run_at(llvm::Value* position) const;
+
+  Emitter& e_;
+  int64_t channels_, parts_, strip_;
+};
+// body(unit) for all units [arguments.begin, arguments.end), counted as plan.h does.
+void for_units(Emitter&, const Step&, const KernelArguments&, llvm::function_ref<void(llvm::Value*)> body);
+
+// The weights that follow those of a unit's panel: of the next panel that is computed, `floats` apart, or of
+// the next step.
+llvm::Value* next_panel(Emitter&, const Strips&, const Strips::Place&, const KernelArguments&,
+                        int64_t floats);
 
 // unit = ((outer * images + image) * rows + row) * tiles + tile
 struct UnitIndex {

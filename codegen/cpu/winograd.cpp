@@ -265,8 +265,7 @@ void emit_winograd(Emitter& e, const Step& step, const WinogradKernel& kernel,
   ConvShape units;
   units.n = kernel.shape.n;
   units.oh = row.rows();
-  e.for_range(arguments.begin, arguments.end, 1,
-              [&](llvm::Value* unit) { row.emit(decode_unit(e, unit, units, 1)); });
+  for_units(e, step, arguments, [&](llvm::Value* unit) { row.emit(decode_unit(e, unit, units, 1)); });
 }
 
 }  // namespace cardinal

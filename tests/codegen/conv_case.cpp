@@ -94,7 +94,6 @@ ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm 
   kernel.tiles = balanced_tiles(row_length(kernel.shape), c.pixels);
   InputWindows windows = input_windows(kernel.shape, c.panel);
   kernel.reduce_blocks = windows.reduce_blocks, kernel.first_block = windows.first_block;
-  kernel.pass_tiles = c.pass_tiles;
   kernel.sum = c.sum;
   if (c.pass_blocks < kernel.reduce_blocks) kernel.pass_blocks = c.pass_blocks;
   return kernel;
@@ -131,6 +130,7 @@ std::vector<Step> one_step(StepBatch& batch, const ConvCase& c, Step step, const
                                                                          : pack_lanes(kernel.shape, weight)));
   step.units = conv_units(kernel);
   step.kernel = kernel;
+  step.strip = c.strip;
   return {std::move(step)};
 }
 
@@ -152,6 +152,7 @@ std::vector<Step> winograd_steps(StepBatch& batch, const ConvCase& c, Step step,
   products.weights = {batch.place_constants(pack_panels(multiply, winograd_kernel(weight, outputs)))};
   products.units = conv_units(multiply);
   products.kernel = multiply;
+  products.strip = c.strip;
 
   step.inputs[0] = products.output;
   step.units = units(shape.oc);
@@ -198,10 +199,10 @@ std::string ConvCase::text() const {
   return fmt::format(
       "conv {} -> {} channels, kernel {}x{}, stride {}x{}, dilation {}x{}, padding {} {} {} {}, groups {}, "
       "{} "
-      "{}x{} unroll {}, passes {} {}, sums {} {}, layouts {} {}",
+      "{}x{} unroll {}, strips {}, passes {}, sums {} {}, layouts {} {}",
       to_string(x), op.channels, op.kernel.h, op.kernel.w, op.stride.h, op.stride.w, op.dilation.h,
       op.dilation.w, op.padding.top, op.padding.left, op.padding.bottom, op.padding.right, op.groups,
-      to_string(algorithm), pixels, panel, k_unroll, pass_tiles, pass_blocks, sum.blocks, sum.rows,
+      to_string(algorithm), pixels, panel, k_unroll, strip, pass_blocks, sum.blocks, sum.rows,
       to_string(x_layout), to_string(out_layout));
 }
 

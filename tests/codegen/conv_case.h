@@ -13,11 +13,12 @@ struct ConvCase {
   Conv op{16, {3, 3}};  // its padding must be explicit, its epilogue empty
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   int pixels = 7, panel = 1, k_unroll = 4;
-  int64_t pass_tiles = 0, pass_blocks = 0;  // direct only
-  SumBlock sum;                             // direct only
-  Epilogue epilogue;                        // on top of the op
-  bool broadcast_operands = false;          // the epilogue's operands are [N, C, 1, 1]
-  bool in_place = false;                    // the epilogue's first operand is where the output is
+  int64_t strip = 0;                // of tiles
+  int64_t pass_blocks = 0;          // direct only
+  SumBlock sum;                     // direct only
+  Epilogue epilogue;                // on top of the op
+  bool broadcast_operands = false;  // the epilogue's operands are [N, C, 1, 1]
+  bool in_place = false;            // the epilogue's first operand is where the output is
   Layout x_layout = Layout::nchw16c, out_layout = Layout::nchw16c;
   int64_t misalignment = 0;  // floats that x and the output are off a 64-byte boundary; not for nchw16c
   std::string text() const;

@@ -105,7 +105,7 @@ TEST_CASE("direct convolution in passes over strips of tiles and parts of the re
     c.op.channels = draw.one_of({10, 16, 20, 40, 50});
     c.panel = static_cast<int>(draw.between(1, std::min<int64_t>(2, ceil_div(c.op.channels, 16))));
     c.pixels = std::min(c.pixels, 14 / c.panel);
-    c.pass_tiles = draw.one_of({0, 1, 2, 3, 7});
+    c.strip = draw.one_of({0, 1, 2, 3, 7});
     c.pass_blocks = draw.one_of({0, 1, 2, 3});
     c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
     c.out_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
@@ -131,7 +131,7 @@ TEST_CASE("direct convolution with blocked sums") {
       c.sum = {1, draw.between(1, c.op.kernel.h - 1)};
     else
       c.sum.blocks = draw.between(1, 4);
-    c.pass_tiles = draw.one_of({0, 2, 7});
+    c.strip = draw.one_of({0, 2, 7});
     c.pass_blocks = draw.one_of({0, 1, 2}) * c.sum.blocks;
     c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
     c.out_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;

@@ -145,6 +145,8 @@ void StepBatch::add_chain(std::vector<Step> steps, Reference reference, double t
   const size_t first = plan_.steps.size();
   for (Step& step : steps) {
     step.name = fmt::format("step {} {}", plan_.steps.size(), kernel_name(step.kernel));
+    constexpr int64_t kStrips[] = {0, 1, 2, 3, 7};
+    if (step.strip == 0) step.strip = kStrips[plan_.steps.size() % std::size(kStrips)];
     plan_.steps.push_back(std::move(step));
   }
   const size_t begin = cases_.empty() ? 0 : cases_.back().end;

@@ -26,7 +26,7 @@ class StepBatch {
   double at(const View&, int64_t n, int64_t c, int64_t h, int64_t w) const;
   Tensor read(const View&) const;  // all of them
 
-  // `zero_lanes` channels after the last must become 0.
+  // `zero_lanes` channels after the last must become 0. Units are done in strips of one length or another.
   void add(Step step, Reference reference, double tolerance = 0, int64_t zero_lanes = 0);
 
   // The same for steps that run one after the other; the reference is of the last one's output. What they

@@ -202,7 +202,7 @@ class Executor {
     const View& x = step.inputs[0];
     const int64_t half = x.shape.c() / 2, pairs = x.shape.w();
     REQUIRE(step.intermediate);
-    REQUIRE(step.units == half / 16 * x.shape.n() * ceil_div(pairs, kStrassenChunk));
+    REQUIRE(step.units == half / 16 * x.shape.n() * ceil_div(pairs, strassen_chunk(pairs)));
     each({x.shape.n(), half, 1, pairs}, [&](int64_t n, int64_t c, int64_t, int64_t i) {
       const double ratio = weight(step.weights[0], c);
       const double a11 = pair_row(x, k.second, n, c, 0, i), a21 = pair_row(x, k.second, n, c, 1, i);
