@@ -86,11 +86,13 @@ cardinal_model ModelDescription::describe(const Plan& plan) {
   for (const Step& step : plan.steps) {
     const cardinal_gpu_launch* launch =
         plan.target.gpu ? describe_launch(step, kernels[steps.size()]) : nullptr;
-    const auto flops = static_cast<uint64_t>(std::llround(step.flops));
-    steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, flops,
-                     static_cast<uint64_t>(step.bytes),
-                     static_cast<uint64_t>(std::llround(work_of(step).flops)),
-                     static_cast<uint64_t>(step.weight_bytes), step.predicted_us, launch});
+    const Work work = work_of(step);
+    const auto repeats = static_cast<double>(step.repeats);
+    const auto whole = [](double number) { return static_cast<uint64_t>(std::llround(number)); };
+    const uint64_t flops = whole(repeats * step.flops);
+    steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, step.repeats,
+                     flops, whole(work.bytes), whole(work.flops), whole(work.weight_bytes),
+                     repeats * step.predicted_us, launch});
     model.flops += flops;
   }
   model.abi_version = CARDINAL_ABI_VERSION;

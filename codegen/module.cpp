@@ -35,8 +35,8 @@ constexpr double kTinyStepMicroseconds = 2;
 
 // ---- tasks
 
-// Members of cardinal_frame, in order; all are pointers.
-enum class FrameMember : unsigned { inputs, outputs, weights, workspace };
+// Members of cardinal_frame, in order; all are pointers but the last.
+enum class FrameMember : unsigned { inputs, outputs, weights, workspace, image };
 
 llvm::Value* load_member(Emitter& e, llvm::Value* frame, FrameMember member) {
   return e.builder.CreateLoad(e.ptr,
@@ -53,7 +53,10 @@ llvm::Value* view_base(Emitter& e, llvm::Value* frame, const View& view) {
     base = e.builder.CreateLoad(e.ptr,
                                 e.builder.CreateConstGEP1_64(e.ptr, list, static_cast<uint64_t>(view.index)));
   }
-  return e.element(base, view.offset);
+  if (view.stride_image == 0) return e.element(base, view.offset);
+  llvm::Value* at = e.builder.CreateConstGEP1_64(e.ptr, frame, static_cast<unsigned>(FrameMember::image));
+  llvm::Value* image = e.builder.CreateLoad(e.i64, at);
+  return e.element(base, e.add(e.mul(image, view.stride_image), view.offset));
 }
 
 // Which block or panel of channels of step `to` comes first in the share of whoever computes units from
@@ -121,34 +124,52 @@ std::vector<llvm::Function*> emit_tasks(Emitter& e, const Plan& plan, const std:
 
 // ---- run
 
-void call_steps(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*> tasks, llvm::Value* frame) {
-  for (size_t i = 0; i < tasks.size(); ++i)
-    e.builder.CreateCall(tasks[i], {frame, e.integer(0), e.integer(plan.steps[i].units)});
+using Tasks = llvm::ArrayRef<llvm::Function*>;
+using CallStep = llvm::function_ref<void(size_t step, llvm::Value* frame)>;
+
+// Calls the steps in order, with a frame for each image of those that are repeated.
+void call_steps(Emitter& e, const Plan& plan, llvm::Value* frame, CallStep call) {
+  const size_t repeated = repeated_steps(plan);
+  if (repeated) {
+    llvm::Type* type = llvm::StructType::get(e.ptr, e.ptr, e.ptr, e.ptr, e.i64);
+    llvm::Value* of_image = e.builder.CreateAlloca(type);
+    e.builder.CreateStore(e.builder.CreateLoad(type, frame), of_image);
+    e.for_range(0, plan.steps[0].repeats, 1, [&](llvm::Value* image) {
+      e.builder.CreateStore(
+          image, e.builder.CreateStructGEP(type, of_image, static_cast<unsigned>(FrameMember::image)));
+      for (size_t i = 0; i < repeated; ++i) call(i, of_image);
+    });
+  }
+  for (size_t i = repeated; i < plan.steps.size(); ++i) call(i, frame);
 }
 
-void execute_steps(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*> tasks, llvm::Value* frame,
-                   llvm::Value* executor) {
+void call_on_this_thread(Emitter& e, const Plan& plan, Tasks tasks, llvm::Value* frame) {
+  call_steps(e, plan, frame, [&](size_t i, llvm::Value* of_step) {
+    e.builder.CreateCall(tasks[i], {of_step, e.integer(0), e.integer(plan.steps[i].units)});
+  });
+}
+
+void call_by_executor(Emitter& e, const Plan& plan, Tasks tasks, llvm::Value* frame, llvm::Value* executor) {
   // cardinal_executor: the context, then parallel_for.
   llvm::Value* context = e.builder.CreateLoad(e.ptr, executor);
   llvm::Value* parallel_for = e.builder.CreateLoad(e.ptr, e.builder.CreateConstGEP1_64(e.ptr, executor, 1));
   auto* type = llvm::FunctionType::get(e.builder.getVoidTy(), {e.ptr, e.i64, e.ptr, e.ptr}, false);
-  for (size_t i = 0; i < tasks.size(); ++i) {
+  call_steps(e, plan, frame, [&](size_t i, llvm::Value* of_step) {
     llvm::Value* units = e.integer(plan.steps[i].units);
     if (plan.steps[i].units <= 1 || plan.steps[i].predicted_us < kTinyStepMicroseconds)
-      e.builder.CreateCall(tasks[i], {frame, e.integer(0), units});
+      e.builder.CreateCall(tasks[i], {of_step, e.integer(0), units});
     else
-      e.builder.CreateCall(type, parallel_for, {context, units, tasks[i], frame});
-  }
+      e.builder.CreateCall(type, parallel_for, {context, units, tasks[i], of_step});
+  });
 }
 
 // void run(const cardinal_frame*, const cardinal_executor*)
-llvm::Function* emit_run(Emitter& e, const Plan& plan, llvm::ArrayRef<llvm::Function*> tasks,
-                         llvm::StringRef name) {
+llvm::Function* emit_run(Emitter& e, const Plan& plan, Tasks tasks, llvm::StringRef name) {
   llvm::Function* run = e.begin_function(name, {e.ptr, e.ptr});
   llvm::Value *frame = run->getArg(0), *executor = run->getArg(1);
   e.if_else(
-      e.builder.CreateIsNull(executor), [&] { call_steps(e, plan, tasks, frame); },
-      [&] { execute_steps(e, plan, tasks, frame, executor); });
+      e.builder.CreateIsNull(executor), [&] { call_on_this_thread(e, plan, tasks, frame); },
+      [&] { call_by_executor(e, plan, tasks, frame, executor); });
   e.end_function();
   return run;
 }

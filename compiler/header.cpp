@@ -276,7 +276,7 @@ std::string write_run(const Description& network) {
                     "{}"
                     "  const void* const inputs_[] = {{{}}};\n"
                     "  void* const outputs_[] = {{{}}};\n"
-                    "  const cardinal_frame frame_ = {{inputs_, outputs_, {}, workspace}};\n"
+                    "  const cardinal_frame frame_ = {{inputs_, outputs_, {}, workspace, 0}};\n"
                     "  ::{}_run(&frame_, executor);\n"
                     "{}}}\n",
                     parameters,

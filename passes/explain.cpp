@@ -47,7 +47,7 @@ std::string describe_shares(const Step& step, int threads) {
   std::string shares = fmt::format("{} x {}", larger, most);
   if (larger < threads) shares += fmt::format(" + {} x {}", threads - larger, least);
   return fmt::format("        {} threads: {} units, predicted {:.1f} us\n", threads, shares,
-                     step.predicted_us * static_cast<double>(most) / static_cast<double>(step.units));
+                     predicted_us(step) * static_cast<double>(most) / static_cast<double>(step.units));
 }
 
 std::string describe_floor(const Step& step, const Floor& floor, double measured_us) {
@@ -55,7 +55,7 @@ std::string describe_floor(const Step& step, const Floor& floor, double measured
   if (measured_us > 0)
     text +=
         fmt::format(", measured {:.1f} us: {:.0f}% of the floor's rate, {:+.0f}% of predicted", measured_us,
-                    100 * floor.us() / measured_us, 100 * (measured_us / step.predicted_us - 1));
+                    100 * floor.us() / measured_us, 100 * (measured_us / predicted_us(step) - 1));
   return text + "\n";
 }
 

@@ -39,7 +39,9 @@ Work work_of(const Step& step) {
   // Seven products for eight, of which each is one of the first level's if there are two.
   if (std::holds_alternative<StrassenKernel>(step.kernel))
     flops *= step.weights[0].product < 0 ? 7.0 / 8 : 49.0 / 64;
-  return {flops, static_cast<double>(step.bytes), static_cast<double>(step.weight_bytes)};
+  const auto repeats = static_cast<double>(step.repeats);
+  return {repeats * flops, repeats * static_cast<double>(step.bytes),
+          repeats * static_cast<double>(step.weight_bytes)};
 }
 
 Floor floor_of(const Work& work, bool cold_weights, const Ceilings& most) {

@@ -26,8 +26,9 @@ std::string step_name(const Graph&, NodeId);
 
 using KernelChoices =
     std::vector<std::vector<ConvChoice>>;  // by NodeId, the chosen one first; none for other nodes
+// `network_weights` are those of the network that the graph is or is a part of.
 Result<KernelChoices> choose_kernels(const Graph&, const std::vector<bool>& live, const Target&,
-                                     const PlanOptions&);
+                                     const PlanOptions&, int64_t network_weights);
 std::vector<Candidate> candidates(const ConvShape&, const std::vector<ConvChoice>&);
 
 // A choice as the plan has it, without bias and epilogue.

@@ -46,6 +46,13 @@ std::string_view to_string(GpuConvKernel::Algorithm algorithm) {
   return "mma";
 }
 
+double predicted_us(const Step& step) { return static_cast<double>(step.repeats) * step.predicted_us; }
+
+size_t repeated_steps(const Plan& plan) {
+  const auto once = [](const Step& step) { return step.repeats == 1; };
+  return static_cast<size_t>(std::find_if(plan.steps.begin(), plan.steps.end(), once) - plan.steps.begin());
+}
+
 bool uses_wgmma(const Plan& plan) {
   return std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
     const auto* conv = std::get_if<GpuConvKernel>(&step.kernel);

@@ -27,6 +27,9 @@ struct View {
   int64_t offset = 0;  // elements
   Shape shape;         // logical, rank 2 or 4
   int64_t stride_n = 0, stride_block = 0, stride_c = 0, stride_h = 0, stride_w = 0;
+  // In a step that is repeated for each image, of a tensor of all of them: from one image to the next. The
+  // view is of the first.
+  int64_t stride_image = 0;
   // Whether the lanes from C up to the next multiple of 16 exist. They then hold finite values of no meaning,
   // and a writer of the last block writes all 16 lanes. Without them the last block of a C not divisible by
   // 16 is masked.
@@ -424,8 +427,9 @@ struct Step {
   // s = u / (channels' count * strip) with k parts, r = u % (channels' count * strip):
   // r / k * parts + s * strip + r % k. 0: all are one strip.
   int64_t strip = 0;
-  GpuLaunch launch;  // on a GPU
-  double flops = 0;  // of direct convolution
+  int64_t repeats = 1;  // once for each image; what follows is of one time
+  GpuLaunch launch;     // on a GPU
+  double flops = 0;     // of direct convolution
   int64_t bytes = 0;
   int64_t weight_bytes = 0;  // of them, what a convolution's kernel takes
   double predicted_us = 0;   // one thread
@@ -439,7 +443,9 @@ struct Step {
 
 struct Plan {
   Target target;
-  std::vector<Step> steps;  // in execution order
+  // In execution order. Those that are repeated, all as often, come first: for each image they are done in
+  // order; see stages.h.
+  std::vector<Step> steps;
   int64_t workspace_floats = 0;
   int64_t weights_floats = 0;
   double product_tflops = 0;  // on a GPU: of products in the plan's precision, at most
@@ -447,6 +453,8 @@ struct Plan {
   std::vector<View> views;  // by NodeId; shape rank 0 for nodes without a buffer
 };
 
+size_t repeated_steps(const Plan&);  // how many
+double predicted_us(const Step&);    // of all repeats
 bool uses_wgmma(const Plan&);
 std::string kernel_name(const Kernel&);  // "conv_direct_14x2", "max_pool", ...: what profiles and dumps show
 // One line per step: name, kernel, shapes, tile, units, views, predicted time.

@@ -212,16 +212,17 @@ std::string kernel_name(const Kernel& kernel) {
 
 std::string print_step(const Plan& plan, size_t i) {
   const Step& step = plan.steps[i];
-  return fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units{}, {:.1f} us\n", i, step.name,
+  return fmt::format("{:4} {:<28} {:<18} {} -> {}{} | {} | {} units{}{}, {:.1f} us\n", i, step.name,
                      kernel_name(step.kernel), to_string(step.inputs.front().shape),
                      to_string(step.output.shape), details(step.kernel), describe_views(step), step.units,
                      step.strip ? fmt::format(" in strips of {}", channel_parts(step) * step.strip) : "",
-                     step.predicted_us);
+                     step.repeats > 1 ? fmt::format(" for each of {} images", step.repeats) : "",
+                     predicted_us(step));
 }
 
 std::string print_heading(const Plan& plan, const Graph& graph) {
   double total = 0;
-  for (const Step& step : plan.steps) total += step.predicted_us;
+  for (const Step& step : plan.steps) total += predicted_us(step);
   return fmt::format(
       "plan {} for {}: {} steps, workspace {:.2f} MiB, weights {:.2f} MiB, predicted {:.1f} us\n", graph.name,
       plan.target.cpu, plan.steps.size(), static_cast<double>(plan.workspace_floats) / (1 << 18),

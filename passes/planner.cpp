@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "passes/conv_lowering.h"
 #include "passes/gpu_launch.h"
 #include "passes/gpu_lowering.h"
 #include "passes/packing.h"
 #include "passes/plan_checks.h"
+#include "passes/stages.h"
 #include "passes/tiling.h"
 
 namespace cardinal {
@@ -244,11 +246,74 @@ class Planner : private Lowering {
   Diagnostics errors_;
 };
 
-void name_for_tuning(Plan& plan, const Graph& graph, int64_t network_weights) {
+void name_for_tuning(Plan& plan, const Graph& graph, int64_t network_weights, const Target& target) {
   for (Step& step : plan.steps)
     if (!step.candidates.empty())
-      step.tuning_key =
-          tuning_key(graph, step.node, conv_problem(graph, step.node, network_weights), plan.target);
+      step.tuning_key = tuning_key(graph, step.node, conv_problem(graph, step.node, network_weights), target);
+}
+
+}  // namespace
+
+namespace {
+
+Result<Plan> plan_for_cpu(const Graph& graph, const std::vector<bool>& live, const Target& target,
+                          const PlanOptions& options, int64_t weights) {
+  Result<KernelChoices> chosen = choose_kernels(graph, live, target, options, weights);
+  if (!chosen) return chosen.take_error();
+  Result<Plan> plan = Planner(graph, target, {}, *std::move(chosen)).run(live, nullptr);
+  if (plan) name_for_tuning(*plan, graph, weights, target);
+  return plan;
+}
+
+// Those overrides that name a layer of the graph.
+PlanOptions options_of(const Graph& graph, PlanOptions options) {
+  std::set<std::string> names;
+  for (NodeId id : graph.ids())
+    if (is_conv(graph[id])) names.insert(step_name(graph, id));
+  std::erase_if(options.overrides, [&](const auto& entry) { return !names.contains(entry.first); });
+  return options;
+}
+
+Result<Plan> plan_stages(const Graph& graph, const Stages& stages, const Target& target,
+                         const PlanOptions& options, int64_t weights) {
+  const auto plan = [&](const Graph& stage) {
+    return plan_for_cpu(stage, live_nodes(stage), target, options_of(stage, options), weights);
+  };
+  Result<Plan> image = plan(stages.image.graph);
+  if (!image) return image;
+  Result<Plan> rest = plan(stages.rest.graph);
+  if (!rest) return rest;
+  return join_stages(graph, stages, *std::move(image), *std::move(rest));
+}
+
+// Layers that no stage has.
+Diagnostics check_overrides(const Graph& graph, const PlanOptions& options) {
+  PlanOptions unknown = options;
+  for (const auto& [name, wanted] : options_of(graph, options).overrides) unknown.overrides.erase(name);
+  Diagnostics errors;
+  for (const auto& [name, wanted] : unknown.overrides)
+    errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
+  return errors;
+}
+
+Result<Plan> make_cpu_plan(const Graph& graph, const std::vector<bool>& live, const Target& target,
+                           const PlanOptions& options) {
+  const int64_t weights = network_weights(graph, live, options.winograd);
+  if (Diagnostics errors = check_overrides(graph, options); errors.has_errors()) return errors;
+  if (options.stages)
+    if (const std::optional<Stages> stages = split_in_stages(graph, live, target))
+      return plan_stages(graph, *stages, target, options, weights);
+  return plan_for_cpu(graph, live, target, options, weights);
+}
+
+Result<Plan> make_gpu_plan(const Graph& graph, const std::vector<bool>& live, const Target& target,
+                           const PlanOptions& options) {
+  GpuConvs convs(graph, live, options);
+  if (Diagnostics errors = convs.check_overrides(); errors.has_errors()) return errors;
+  Result<Plan> plan = Planner(graph, target, {Layout::nhwc, options.precision}, {}).run(live, &convs);
+  if (!plan) return plan;
+  plan->product_tflops = product_tflops(options.precision, options.tf32, uses_wgmma(*plan), *target.gpu);
+  return plan;
 }
 
 }  // namespace
@@ -256,29 +321,12 @@ void name_for_tuning(Plan& plan, const Graph& graph, int64_t network_weights) {
 Result<Plan> make_plan(const Graph& graph, const Target& target, const PlanOptions& options) {
   const std::vector<bool> live = live_nodes(graph);
   if (Diagnostics errors = check_plannable(graph, live); errors.has_errors()) return errors;
-  Format format;
-  KernelChoices choices;
-  std::optional<GpuConvs> gpu_convs;
-  if (target.gpu) {
-    gpu_convs.emplace(graph, live, options);
-    if (Diagnostics errors = gpu_convs->check_overrides(); errors.has_errors()) return errors;
-    format = {Layout::nhwc, options.precision};
-  } else {
-    Result<KernelChoices> chosen = choose_kernels(graph, live, target, options);
-    if (!chosen) return chosen.take_error();
-    choices = *std::move(chosen);
-  }
   Result<Plan> plan =
-      Planner(graph, target, format, std::move(choices)).run(live, gpu_convs ? &*gpu_convs : nullptr);
+      target.gpu ? make_gpu_plan(graph, live, target, options) : make_cpu_plan(graph, live, target, options);
   if (!plan) return plan;
   plan->target = target;
   lay_out_weights(std::span(&*plan, 1));
-  if (target.gpu) {
-    plan->product_tflops = product_tflops(options.precision, options.tf32, uses_wgmma(*plan), *target.gpu);
-    set_gpu_launches(*plan);
-  } else {
-    name_for_tuning(*plan, graph, network_weights(graph, live, options.winograd));
-  }
+  if (target.gpu) set_gpu_launches(*plan);
   return plan;
 }
 

@@ -28,6 +28,7 @@ struct PlanOptions {
   // Whether algorithms are chosen so that results are the same bits for every target and every batch size,
   // or for this target and this batch; see choose_kernels.
   bool same_bits = true;
+  bool stages = true;            // whether layers may be computed image by image; see stages.h
   DType precision = DType::f16;  // of values and weights on a GPU; sums are f32
   bool tf32 = false;  // f32 only: whether they may be rounded to 11 bits, to be multiplied on tensor cores
   // On sm_90a, where values have 16 bits: wgmma in place of mma for convolutions without groups.

@@ -31,24 +31,36 @@ StepRunner::StepRunner(const Model& model, std::vector<std::vector<std::byte>> i
   frame_ = {input_pointers_.data(), output_pointers_.data(), model.weights(), workspace_.get()};
 }
 
+void for_each_step(const Model& model, const std::function<void(size_t, int64_t)>& visit) {
+  const std::span<const cardinal_step> steps = model.steps();
+  size_t repeated = 0;
+  while (repeated < steps.size() && steps[repeated].repeats > 1) ++repeated;
+  for (int64_t image = 0; repeated > 0 && image < steps[0].repeats; ++image)
+    for (size_t i = 0; i < repeated; ++i) visit(i, image);
+  for (size_t i = repeated; i < steps.size(); ++i) visit(i, 0);
+}
+
 std::vector<std::vector<double>> time_steps(const Model& model, const StepTiming& timing) {
   StepRunner runner(model, random_inputs(model));
-  const auto run = [&](const cardinal_step& step) {
-    timing.executor.parallel_for ? runner.run(step, timing.executor) : runner.run(step);
+  const auto run = [&](size_t i, int64_t image) {
+    const cardinal_step& step = model.steps()[i];
+    timing.executor.parallel_for ? runner.run(step, image, timing.executor) : runner.run(step, image);
   };
-  for (const cardinal_step& step : model.steps()) run(step);
+  for_each_step(model, run);
   std::vector<std::vector<double>> times(model.steps().size());
   const Clock::time_point start = Clock::now();
   const auto enough = [&](size_t passes) {
     return passes >= timing.most_passes ||
            (passes >= timing.least_passes && seconds_since(start) >= timing.seconds);
   };
-  for (size_t pass = 0; !enough(pass) && !timing.stop(); ++pass)
-    for (size_t i = 0; i < times.size(); ++i) {
+  for (size_t pass = 0; !enough(pass) && !timing.stop(); ++pass) {
+    for (std::vector<double>& of_step : times) of_step.push_back(0);
+    for_each_step(model, [&](size_t i, int64_t image) {
       const Clock::time_point step = Clock::now();
-      run(model.steps()[i]);
-      times[i].push_back(seconds_since(step));
-    }
+      run(i, image);
+      times[i].back() += seconds_since(step);
+    });
+  }
   return times;
 }
 

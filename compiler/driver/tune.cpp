@@ -210,8 +210,10 @@ class Tuner {
     const std::vector<std::vector<double>> times = time_steps(trial.loaded.variants.front().model, timing);
     if (times.front().size() < kLeastPasses) return;
     std::map<NodeId, double> layer_us;
-    for (size_t i = 0; i < times.size(); ++i)
-      layer_us[trial.plans.front().steps[i].node] += median(times[i]) * 1e6;
+    for (size_t i = 0; i < times.size(); ++i) {
+      const Step& step = trial.plans.front().steps[i];
+      layer_us[step.node] += median(times[i]) * 1e6 / static_cast<double>(step.repeats);
+    }
     for (const auto& [key, choice] : trial.kernels) {
       const std::vector<NodeId>& layers = subjects_.at(key).layers;
       double us = 0;

@@ -106,7 +106,9 @@ std::vector<const View*> completed_views(const Plan& plan, const Graph& graph) {
   for (size_t i = plan.steps.size(); i-- > 0;) {
     const Step& step = plan.steps[i];
     if (step.intermediate) continue;
-    if (step.output.shape == graph[step.node].type.shape) {
+    Shape shape = graph[step.node].type.shape;
+    if (step.repeats > 1) shape[0] = 1;
+    if (step.output.shape == shape) {
       views[i] = &step.output;
     } else if (!completed[index(step.node)]) {
       completed[index(step.node)] = true;
@@ -121,10 +123,13 @@ std::vector<const View*> completed_views(const Plan& plan, const Graph& graph) {
 std::vector<std::vector<float>> run_steps(const Variant& variant, const Graph& graph, StepRunner& runner) {
   std::vector<const View*> views = completed_views(variant.plan, graph);
   std::vector<std::vector<float>> results(views.size());
-  for (size_t i = 0; i < views.size(); ++i) {
-    runner.run(variant.model.steps()[i]);
-    if (views[i]) results[i] = gather(*views[i], base_of(*views[i], runner));
-  }
+  for_each_step(variant.model, [&](size_t i, int64_t image) {
+    runner.run(variant.model.steps()[i], image);
+    if (!views[i]) return;
+    const std::vector<float> value =
+        gather(*views[i], base_of(*views[i], runner) + image * views[i]->stride_image);
+    results[i].insert(results[i].end(), value.begin(), value.end());
+  });
   return results;
 }
 

@@ -21,7 +21,7 @@ struct Session::State {
   std::atomic<bool> running{false};
 
   void run(const void* const* in, void* const* out) noexcept {
-    const cardinal_frame frame = {in, out, model.weights(), workspace.data()};
+    const cardinal_frame frame = {in, out, model.weights(), workspace.data(), 0};
     model.raw().run(&frame, executor.parallel_for ? &executor : nullptr);
   }
 

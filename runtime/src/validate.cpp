@@ -93,8 +93,12 @@ std::string find_malformed_steps(const cardinal_model& model) {
   if (model.step_count > kMaxSteps || (model.step_count && !model.steps)) {
     return std::to_string(model.step_count) + " steps";
   }
+  int64_t repeats = model.step_count ? model.steps[0].repeats : 1;
   for (uint32_t i = 0; i < model.step_count; ++i) {
     const cardinal_step& step = model.steps[i];
+    if (step.repeats != repeats) repeats = 1;  // the steps that are repeated come first
+    if (step.repeats != repeats || repeats < 1 || (model.gpu && repeats > 1))
+      return "step " + std::to_string(i) + " is repeated " + std::to_string(step.repeats) + " times";
     const bool complete =
         model.gpu ? !step.task && step.launch && is_launch(model, *step.launch) : step.task && !step.launch;
     if (!step.name || !step.kernel || !complete || step.units < 0)

@@ -88,6 +88,19 @@ TEST_CASE("nor do they with blocked sums") {
   }
 }
 
+TEST_CASE("networks whose bits are compared are computed in stages where no batch fits the caches") {
+  Target small = *resolve_target("x86-64-v3");
+  small.l2_bytes = 1 << 10;  // as in check_bits
+  for (const Example& example : kExamples) {
+    INFO(example.body);
+    const Result<Graph> batch = run_pipeline(network(example, 3));
+    REQUIRE(batch);
+    const Result<Plan> plan = make_plan(*batch, small);
+    REQUIRE(plan);
+    CHECK(repeated_steps(*plan) > 0);
+  }
+}
+
 TEST_CASE("every algorithm is among those whose bits are compared") {
   for (ConvAlgorithm algorithm :
        {ConvAlgorithm::direct, ConvAlgorithm::lanes, ConvAlgorithm::winograd_f2, ConvAlgorithm::winograd_f4,

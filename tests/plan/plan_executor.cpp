@@ -34,8 +34,17 @@ class Executor {
   }
 
   std::vector<Tensor> run() {
-    for (const Step& step : plan_.steps)
+    const auto execute_step = [&](const Step& step) {
       std::visit([&](const auto& kernel) { execute(step, kernel); }, step.kernel);
+    };
+    const size_t repeated = repeated_steps(plan_);
+    for (image_ = 0; repeated > 0 && image_ < plan_.steps[0].repeats; ++image_)
+      for (size_t i = 0; i < repeated; ++i) execute_step(plan_.steps[i]);
+    image_ = 0;
+    for (size_t i = repeated; i < plan_.steps.size(); ++i) {
+      REQUIRE(plan_.steps[i].repeats == 1);
+      execute_step(plan_.steps[i]);
+    }
     std::vector<Tensor> results;
     for (NodeId out : graph_.outputs()) {
       const View& view = plan_.views[index(out)];
@@ -58,10 +67,11 @@ class Executor {
   static size_t flat(const Shape& s, int64_t n, int64_t c, int64_t h, int64_t w) {
     return static_cast<size_t>(((n * s.c() + c) * s.h() + h) * s.w() + w);
   }
-  static size_t address(const View& v, int64_t n, int64_t c, int64_t h, int64_t w) {
+  size_t address(const View& v, int64_t n, int64_t c, int64_t h, int64_t w) const {
     const int64_t lane = c + v.first_channel;
-    return static_cast<size_t>(v.offset + n * v.stride_n + lane / 16 * v.stride_block +
-                               lane % 16 * v.stride_c + h * v.stride_h + w * v.stride_w);
+    return static_cast<size_t>(v.offset + image_ * v.stride_image + n * v.stride_n +
+                               lane / 16 * v.stride_block + lane % 16 * v.stride_c + h * v.stride_h +
+                               w * v.stride_w);
   }
   std::vector<double>& memory(const View& v) {
     if (v.space == Space::workspace) return workspace_;
@@ -476,6 +486,7 @@ class Executor {
 
   const Graph& graph_;
   const Plan& plan_;
+  int64_t image_ = 0;  // of a step that is repeated
   std::vector<float> weights_;
   std::vector<double> workspace_;
   std::vector<std::vector<double>> inputs_, outputs_;

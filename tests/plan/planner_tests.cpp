@@ -59,6 +59,22 @@ TEST_CASE("executed plans of random graphs agree with the interpreter") {
   }
 }
 
+TEST_CASE("executed plans of random graphs in stages agree with the interpreter") {
+  Target target = avx2_target();
+  target.l2_bytes = 64;  // so that no value of a batch fits
+  int staged = 0;
+  for (uint64_t seed = 0; seed < 150; ++seed) {
+    INFO("seed " << seed);
+    const Graph graph = random_graph(seed, static_cast<int>(3 + seed % 12));
+    const Result<Graph> passed = run_pipeline(graph);
+    REQUIRE(passed);
+    const Plan plan = plan_of(*passed, target);
+    staged += repeated_steps(plan) > 0 && repeated_steps(plan) < plan.steps.size();
+    check_plan(*passed, target);
+  }
+  CHECK(staged > 5);
+}
+
 TEST_CASE("executed plans agree without epilogue fusion") {
   PipelineOptions options;
   options.disabled = {"fuse_epilogues"};
@@ -319,7 +335,7 @@ TEST_CASE("large and odd shapes stay within int64") {
     NetworkBuilder net("large");
     const NodeId x = net.conv(net.input(shape), Conv{20, {1, 3}}, "conv");
     net.output(net.conv(x, Conv{18, {1, 1}}, "last"), "y", Layout::nhwc);
-    const Plan plan = plan_of(net.graph, avx512_target());
+    const Plan plan = plan_of(net.graph, avx512_target(), {.stages = false});
     const Step& step = step_called(plan, "conv");
     CHECK(step.units > 0);
     CHECK(step.output.stride_n == 32 * shape.h() * shape.w());
@@ -337,7 +353,7 @@ TEST_CASE("a convolution of many images is computed in bands that fit the cache"
   net.output(net.conv(net.input({5, 64, 20, 20}), Conv{96, {1, 1}}, "conv"));
   Target target = avx512_target();
   target.l3_bytes = 8 * 2 * 64 * 400 * 4;  // two images
-  const Plan plan = plan_of(net.graph, target, {.fast_matmul = 0});
+  const Plan plan = plan_of(net.graph, target, {.fast_matmul = 0, .stages = false});
   const Step* reads[3] = {};
   size_t bands = 0;
   for (const Step& step : plan.steps)

@@ -21,8 +21,9 @@ void mix(const cardinal_frame* frame, int64_t begin, int64_t end) noexcept {
 constexpr cardinal_tensor kInput = {"x", CARDINAL_F32, CARDINAL_NCHW, 4, 0, {1, 2, 3, 4}, 96};
 constexpr cardinal_tensor kOutput = {"y", CARDINAL_F32, CARDINAL_NCHW, 2, 0, {1, kFakeElements}, 96};
 constexpr cardinal_step kSteps[] = {
-    {"layer.scale", "scale", scale, kFakeElements, kFakeElements, 3 * 96, kFakeElements, 0, 0.5, nullptr},
-    {"layer.mix", "mix", mix, kFakeElements, 2 * kFakeElements, 3 * 96, 2 * kFakeElements, 0, 0.5, nullptr}};
+    {"layer.scale", "scale", scale, kFakeElements, 1, kFakeElements, 3 * 96, kFakeElements, 0, 0.5, nullptr},
+    {"layer.mix", "mix", mix, kFakeElements, 1, 2 * kFakeElements, 3 * 96, 2 * kFakeElements, 0, 0.5,
+     nullptr}};
 alignas(4096) constexpr auto kWeights = fake_weights();
 
 cardinal_model describe() {

@@ -62,7 +62,7 @@ TEST_CASE("a generated header serves C11 and C++17 programs") {
 int run_from_c(const float* x, float* y, void* workspace) {
   const void* inputs[] = {x};
   void* outputs[] = {y};
-  struct cardinal_frame frame = {inputs, outputs, fake_cardinal_model.weights, workspace};
+  struct cardinal_frame frame = {inputs, outputs, fake_cardinal_model.weights, workspace, 0};
   fake_run(&frame, NULL);
   return FAKE_INPUT_X_ELEMENTS == 24 && FAKE_OUTPUT_Y_ELEMENTS == 24 && FAKE_WORKSPACE_BYTES == 96 &&
          FAKE_MODEL_HASH == fake_cardinal_model.model_hash;
@@ -102,7 +102,7 @@ TEST_CASE("a network whose weights are in a file is given them by the caller") {
   model.weights_file = "outside.weights";
   const std::string header = cardinal::generate_header(model);
   CHECK_THAT(header, Contains("run(const float* x, float* x_, const void* weights, void* workspace,"));
-  CHECK_THAT(header, Contains("{inputs_, outputs_, weights, workspace}"));
+  CHECK_THAT(header, Contains("{inputs_, outputs_, weights, workspace, 0}"));
   CHECK_THAT(header, Contains("weights_file = \"outside.weights\"") && Contains("weights_bytes = 1048576"));
   const ScratchDirectory directory;
   write_text(directory.file("outside.h"), header);

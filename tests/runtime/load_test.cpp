@@ -334,7 +334,7 @@ TEST_CASE("a malformed table is refused") {
     REQUIRE_FALSE(loaded.ok());
     CHECK_THAT(loaded.error().message(), Contains(reason));
   };
-  refuses([](auto& m, auto&, auto&) { m.abi_version = 7; }, "version 7 of Cardinal's ABI");
+  refuses([](auto& m, auto&, auto&) { m.abi_version = 1000; }, "version 1000 of Cardinal's ABI");
   refuses([](auto& m, auto&, auto&) { m.struct_bytes = 8; }, "table has 8 bytes");
   refuses([](auto& m, auto&, auto&) { m.name = nullptr; }, "name, target or compiler is missing");
   refuses([](auto& m, auto&, auto&) { m.run = nullptr; }, "no run function");
@@ -361,6 +361,8 @@ TEST_CASE("a malformed table is refused") {
   refuses([](auto&, auto&, auto& s) { s.units = -1; }, "step 1 is incomplete");
   static constexpr cardinal_gpu_launch launch = {"kernel", {1, 1, 1}, {1, 1, 1}, 0, 0, nullptr};
   refuses([](auto&, auto&, auto& s) { s.launch = &launch; }, "step 1 is incomplete");
+  refuses([](auto&, auto&, auto& s) { s.repeats = 0; }, "step 1 is repeated 0 times");
+  refuses([](auto&, auto&, auto& s) { s.repeats = 2; }, "step 1 is repeated 2 times");  // step 0 is not
   refuses([](auto& m, auto&, auto&) { m.required_features = 1u << 20; },
           "an instruction set that this runtime does not know (bit 20)");
 }
@@ -372,7 +374,7 @@ TEST_CASE("malformed tables for a GPU are refused with a reason") {
     cardinal_gpu_pointer pointers[3] = {
         {CARDINAL_GPU_OUTPUT, 0, 92}, {CARDINAL_GPU_WEIGHTS, 0, 0}, {CARDINAL_GPU_WORKSPACE, 0, 95}};
     cardinal_gpu_launch launch = {"kernel", {4, 1, 1}, {32, 4, 1}, 0, 3, pointers};
-    cardinal_step step = {"layer", "kernel", nullptr, 4, 0, 0, 0, 0, 0.5, &launch};
+    cardinal_step step = {"layer", "kernel", nullptr, 4, 1, 0, 0, 0, 0, 0.5, &launch};
     cardinal_gpu_code code = {CARDINAL_GPU_PTX, 80, 0, 0, sizeof ptx, ptx};
     cardinal_gpu gpu = {1, &code};
   };
@@ -393,6 +395,7 @@ TEST_CASE("malformed tables for a GPU are refused with a reason") {
   CHECK_THAT(reason([](Parts& p) { p.code.kind = 2; }), Contains("GPU code 0 is damaged"));
   CHECK_THAT(reason([](Parts& p) { p.code.data = nullptr; }), Contains("GPU code 0 is damaged"));
   CHECK_THAT(reason([](Parts& p) { p.code.bytes = 3; }), Contains("GPU code 0 is damaged"));
+  CHECK_THAT(reason([](Parts& p) { p.step.repeats = 2; }), Contains("step 0 is repeated 2 times"));
   for (auto edit : std::initializer_list<void (*)(Parts&)>{
            [](Parts& p) { p.step.launch = nullptr; }, [](Parts& p) { p.launch.kernel = nullptr; },
            [](Parts& p) { p.launch.grid[0] = 0; }, [](Parts& p) { p.launch.grid[1] = 65536; },

@@ -36,8 +36,8 @@ Model pair() {
                                            {"h", CARDINAL_F16, CARDINAL_NCHW, 1, 0, {2}, 4}};
   static const cardinal_tensor outputs[] = {{"sum", CARDINAL_F32, CARDINAL_NCHW, 1, 0, {4}, 16},
                                             {"bits", CARDINAL_F16, CARDINAL_NCHW, 1, 0, {2}, 4}};
-  static const cardinal_step steps[] = {{"add", "add", add, 4, 4, 48, 4, 0, 0.5, nullptr},
-                                        {"copy", "copy", copy, 1, 0, 8, 0, 0, 0.5, nullptr}};
+  static const cardinal_step steps[] = {{"add", "add", add, 4, 1, 4, 48, 4, 0, 0.5, nullptr},
+                                        {"copy", "copy", copy, 1, 1, 0, 8, 0, 0, 0.5, nullptr}};
   static const cardinal_model model = [] {
     cardinal_model m = fake_cardinal_model;
     m.name = "pair";

@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 6u
+#define CARDINAL_ABI_VERSION 7u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
@@ -70,6 +70,8 @@ struct cardinal_frame {
   const void* weights; /* the packed ones: cardinal_model.weights, or what a weight file that is not compact
                           has past its header */
   void* workspace;     /* workspace_bytes, aligned to CARDINAL_ALIGNMENT; contents need not be initialised */
+  int64_t image; /* for a call of a task: which image a step that is repeated for each computes, else 0; for
+                    `run`: 0 */
 };
 
 /* Computes units [begin, end) of one step. Units are independent of each other. */
@@ -120,12 +122,14 @@ struct cardinal_gpu {
   const struct cardinal_gpu_code* codes;
 };
 
-/* One kernel call. Steps run in order; a step may read whatever earlier steps wrote. */
+/* One kernel call. Steps run in order; a step may read whatever earlier steps wrote. Steps that are repeated
+ * for each image of a batch come first: all of them are run for image 0, then for image 1, and so on. */
 struct cardinal_step {
   const char* name;   /* the source layer, e.g. "layer1.0.conv1" */
   const char* kernel; /* the kernel chosen for it, e.g. "conv_direct_14x2" */
   cardinal_task task; /* NULL on a GPU */
   int64_t units;      /* on a GPU its thread blocks */
+  int64_t repeats;    /* 1, or the images; what follows is of all of them */
   uint64_t flops;     /* of direct convolution: 2 per multiply-add */
   uint64_t bytes;     /* compulsory traffic: operands read once, result written once */
   /* What profiles hold a measured time against. */
