@@ -26,6 +26,10 @@ constexpr double kExposed = 0.1;
 // How much of the time to read them shows of the many weights of fast matrix multiplication, besides.
 // Measured on Zen 3, on images of 7x7: weights from memory serve three tiles.
 constexpr double kWeightsExposed = 0.2;
+// Where a network's weights stay in the L3, each level of fast matrix multiplication makes them 1.75 times as
+// large, so that they no longer do, beside values and what else the CPU does. All layers of a network pay for
+// that: MobileNetV2 took 4% longer on Zen 5 with all levels that gain less than this, and as long with none.
+constexpr double kGrowthInCache = 0.06;
 // Each further distinct tile function costs this share: instruction cache and code size. An estimate.
 constexpr double kVariantPenalty = 0.002;
 constexpr int64_t kWidestPanel = 8;
@@ -46,6 +50,7 @@ constexpr int64_t kFreeRegisters = 2;
 constexpr double kFullPenalty = 1.15;
 // With AVX-512, long steps are unrolled twice: more often is 1 to 4% slower on Zen 5.
 constexpr int64_t kLongStep = 20;  // FMAs
+constexpr int64_t kShortSum = 32;  // products; see tile_overhead
 constexpr int64_t kLongSum = 256;  // channels; see choose_unroll
 
 double overlapped(double a, double b) { return std::max(a, b) + kExposed * std::min(a, b); }
@@ -97,9 +102,16 @@ double average_valid_rows(const ConvShape& s) {
   return rows / static_cast<double>(s.oh);
 }
 
-// Bias, epilogue operands and stores of `vectors` result vectors.
-double tile_overhead(const ConvProblem& p, const Target& t, double vectors) {
-  return kTileCycles + vectors * (1 + static_cast<double>(p.epilogue_operands) / t.loads_per_cycle);
+// Bias, epilogue operands and stores of a tile whose pixels have `vectors` result vectors each.
+double tile_overhead(const ConvProblem& p, const Target& t, int64_t pixels, int64_t vectors) {
+  const ConvShape& s = p.shape;
+  const auto results = static_cast<double>(pixels * vectors);
+  const double operands = static_cast<double>(p.epilogue_operands) / t.loads_per_cycle;
+  // Where a tile's sums are short this is a good part of it, and was measured on Zen 5 with AVX-512, to 5%.
+  const bool short_sums = s.ic * s.kh * s.kw <= kShortSum && s.groups == 1 && s.oh > 1;
+  if (t.vector_lanes >= kChannelBlock && short_sums)
+    return 15 + 2.2 * static_cast<double>(pixels) + (0.5 + operands) * results;
+  return kTileCycles + results * (1 + operands);
 }
 
 // Cycles of one multiply-add step over `valid` pixels and `vectors` weight vectors: the widest of the three
@@ -130,7 +142,7 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
       double step = 0;
       for (int64_t valid : g.valid) step += direct_step(t, valid, vectors);
       const double tile = overlapped(step * rows * channels, stream * rows / static_cast<double>(s.kh)) +
-                          tile_overhead(p, t, static_cast<double>(g.pixels * vectors));
+                          tile_overhead(p, t, g.pixels, vectors);
       cycles += tile * static_cast<double>(g.count);
     }
     return cycles * static_cast<double>(row_count(s) * s.n);
@@ -178,7 +190,7 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
     const bool spills = instructions > kSpillingInstructions || chunks > 1;
     const double taps = average_valid_rows(s) * static_cast<double>(width) * (spills ? kSpillPenalty : 1);
     row += static_cast<double>(g.count) *
-           (static_cast<double>(v) * step * taps + tile_overhead(p, t, static_cast<double>(g.pixels * v)));
+           (static_cast<double>(v) * step * taps + tile_overhead(p, t, g.pixels, v));
   }
   return row * static_cast<double>(row_count(s) * s.n * ceil_div(s.oc, kChannelBlock));
 }
@@ -364,6 +376,7 @@ std::vector<ConvChoice> strassen_choices(const ConvProblem& p, const Target& t, 
     choice.microseconds = choice.microseconds * std::pow(7, level) + choice.input_us +
                           strassen_finish_microseconds(p, t, level) +
                           kWeightsExposed * weight_microseconds(p, t, packed_bytes);
+    if (!weights_in_memory(p.network_weights, t)) choice.microseconds *= 1 + kGrowthInCache * level;
   }
   return choices;
 }

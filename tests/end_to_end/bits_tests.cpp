@@ -36,6 +36,7 @@ constexpr Example kExamples[] = {
     {"resnet.nn",
      "a: conv(128, kernel=3, stride=4, padding=3) |> relu |> b: conv(256, kernel=1, bias=true) |> relu"
      " |> c: conv(512, kernel=1, stride=2) |> d: conv(256, kernel=1)"},
+    {"resnet.nn", "a: conv(512, kernel=3, stride=2, padding=1) |> relu |> b: conv(512, kernel=1)"},
 };
 
 Graph network(const Example& example, int64_t batch) {

@@ -69,11 +69,9 @@ def measure(cardinal, run_once, network):
     with tempfile.TemporaryDirectory() as directory:
         for target in TARGETS:
             library = os.path.join(directory, target + ".so")
-            subprocess.run(
-                [cardinal, "compile", network, "--weights", "random:1", "--target", target, "-o", library],
-                check=True,
-                capture_output=True,
-            )
+            command = [cardinal, "compile", network, "--weights", "random:1", "--target", target, "-o", library]
+            command += ["--plan", os.path.splitext(network)[0] + ".plan"]
+            subprocess.run(command, check=True, capture_output=True)
             for kernel, size in code_bytes(library).items():
                 measured[target, kernel] = {"bytes": size}
             if target == TARGETS[0]:

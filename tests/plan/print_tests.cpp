@@ -17,8 +17,8 @@ TEST_CASE("a printed plan reads like this") {
   net.output(net.layer(Softmax{}, {net.layer(Linear{10}, {flat}, "fc")}, "prob"));
   const Plan plan = plan_of(net.graph, avx512_target());
   CHECK(print(plan, net.graph) ==
-        R"(plan tiny for znver4: 6 steps, workspace 0.14 MiB, weights 0.01 MiB, predicted 23.6 us
-   0 stem                         conv_direct_10x2   [1, 3, 30, 30] -> [1, 32, 30, 30] 3x3; row tiles 3x10, unroll 3 | in0 planar -> ws+0 | 90 units, 14.1 us
+        R"(plan tiny for znver4: 6 steps, workspace 0.14 MiB, weights 0.01 MiB, predicted 23.3 us
+   0 stem                         conv_direct_10x2   [1, 3, 30, 30] -> [1, 32, 30, 30] 3x3; row tiles 3x10, unroll 3 | in0 planar -> ws+0 | 90 units, 13.8 us
    1 grouped                      conv_lanes4_8      [1, 32, 30, 30] -> [1, 32, 15, 15] 3x3 stride 2x2 groups 8; row tiles 1x8 + 1x7 | ws+0 -> ws+28800 | 60 units in strips of 16, 5.0 us
    2 gate                         conv_direct_13x2   [1, 32, 15, 15] -> [1, 32, 15, 15] 1x1; image tiles 9x13 + 9x12, unroll 2; relu | ws+28800 -> ws+0 | 18 units, 4.2 us
    3 pool                         global_avg_pool    [1, 32, 15, 15] -> [1, 32, 1, 1] | ws+0 -> ws+7200 | 2 units, 0.3 us
