@@ -7,7 +7,6 @@
 //                 ...
 #pragma once
 
-#include <functional>
 #include <optional>
 
 #include "ir/graph.h"

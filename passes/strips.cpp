@@ -9,8 +9,7 @@ namespace cardinal {
 
 namespace {
 
-// Of an image, for the threads' sake: so many can work on parts of their own. Fewer parts than that cost one
-// thread less, for every strip reads the weights.
+// Of an image, so that as many threads can each keep to a part of it. More would read the weights more often.
 constexpr int64_t kImageStrips = 4;
 
 // Tiles whose part of x and of the sums, the seven first factors, takes half of the L2 cache; but not a few
