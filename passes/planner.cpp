@@ -252,10 +252,6 @@ void name_for_tuning(Plan& plan, const Graph& graph, int64_t network_weights, co
       step.tuning_key = tuning_key(graph, step.node, conv_problem(graph, step.node, network_weights), target);
 }
 
-}  // namespace
-
-namespace {
-
 Result<Plan> plan_for_cpu(const Graph& graph, const std::vector<bool>& live, const Target& target,
                           const PlanOptions& options, int64_t weights) {
   Result<KernelChoices> chosen = choose_kernels(graph, live, target, options, weights);
@@ -265,11 +261,16 @@ Result<Plan> plan_for_cpu(const Graph& graph, const std::vector<bool>& live, con
   return plan;
 }
 
-// Those overrides that name a layer of the graph.
-PlanOptions options_of(const Graph& graph, PlanOptions options) {
+std::set<std::string> conv_names(const Graph& graph) {
   std::set<std::string> names;
   for (NodeId id : graph.ids())
     if (is_conv(graph[id])) names.insert(step_name(graph, id));
+  return names;
+}
+
+// Those overrides that name a layer of the graph.
+PlanOptions options_of(const Graph& graph, PlanOptions options) {
+  const std::set<std::string> names = conv_names(graph);
   std::erase_if(options.overrides, [&](const auto& entry) { return !names.contains(entry.first); });
   return options;
 }
@@ -286,13 +287,12 @@ Result<Plan> plan_stages(const Graph& graph, const Stages& stages, const Target&
   return join_stages(graph, stages, *std::move(image), *std::move(rest));
 }
 
-// Layers that no stage has.
 Diagnostics check_overrides(const Graph& graph, const PlanOptions& options) {
-  PlanOptions unknown = options;
-  for (const auto& [name, wanted] : options_of(graph, options).overrides) unknown.overrides.erase(name);
+  const std::set<std::string> names = conv_names(graph);
   Diagnostics errors;
-  for (const auto& [name, wanted] : unknown.overrides)
-    errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
+  for (const auto& [name, wanted] : options.overrides)
+    if (!names.contains(name))
+      errors.error(wanted.where, fmt::format("no convolution or linear layer is called '{}'", name));
   return errors;
 }
 
