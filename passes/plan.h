@@ -248,10 +248,10 @@ struct WinogradKernel {
   Epilogue epilogue;
 };
 
-// The two steps of one level of fast matrix multiplication (strassen.h). Images are rows of pixels, cut into
-// halves: their views' rows 0 and 1 (shape [n, C, 2, pairs]), pixel i of one being paired with pixel i of the
-// other. The last few pixels of row 1 may not exist, being beyond an image of odd size; they count as 0, and
-// are neither read nor written. Every view has vector channels, which are whole blocks.
+// The two steps of one level of fast matrix multiplication (strassen.h). An image's pixels are taken in
+// pairs: its views have shape [n, C, 2, pairs], pixel i of row 0 being paired with pixel i of row 1. The last
+// few pixels of row 1 may not exist, being beyond the image; they count as 0, and are neither read nor
+// written. Every view has vector channels, which are whole blocks.
 //
 // StrassenSumsKernel: S1 to S4, one after another along the channels of the output, [n, 2 * C, 1, pairs].
 //   inputs[0] is x; weights[0] the ratios. Units: (block of C / 2 * n + image) * chunks + chunk;

@@ -19,8 +19,8 @@ namespace cardinal {
 
 namespace {
 
-// Pixels [first, first + pairs) of some images, and as many of each of the other parts that an image is cut
-// into.
+// Groups [first, first + pairs) of two or, with two levels, four neighbouring pixels of some images. Where
+// that is said, only those of them that have a certain pixel.
 struct PairBand {
   int64_t image = 0, images = 0, first = 0, pairs = 0;
 };
@@ -145,7 +145,7 @@ class StrassenLowering {
                       band_bytes(to_.target(), strassen_weight_bytes(shape_, levels())));
   }
 
-  // How many of the band's groups have so many pixels and one more.
+  // How many of the band's groups have this pixel, counted from 0: the last of an image may be incomplete.
   int64_t existing(int64_t pixel) const {
     return std::clamp<int64_t>(ceil_div(pixels_ - pixel, group_) - band_.first, 0, band_.pairs);
   }
@@ -263,9 +263,10 @@ class StrassenLowering {
     if (kernel.has_bias) step.weights.push_back({operands[2], Packing::channel_vector, first_channel_});
     step.units = ceil_div(step.output.blocks() / 2, kernel.panel) * band_.images *
                  static_cast<int64_t>(kernel.tiles.size());
-    const int64_t products = product < 0 ? 1 : 7;
+    // Of all bands and products, of which the last two leave out groups of a single pixel.
+    const int64_t pairs = product < 0 ? groups_ : 5 * groups_ + 2 * ceil_div(pixels_ - 1, group_);
     const double share =
-        static_cast<double>(band_.images * band_.pairs) / static_cast<double>(shape_.n * groups_ * products);
+        static_cast<double>(band_.images * band_.pairs) / static_cast<double>(shape_.n * pairs);
     step.flops *= share;
     step.weight_bytes =
         static_cast<int64_t>(share * static_cast<double>(strassen_weight_bytes(shape_, levels())));

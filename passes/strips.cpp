@@ -33,7 +33,7 @@ int64_t cached_parts(const Step& step, const Target& target) {
 // one that has a part of the images reads all of the weights. So there are strips as long as the weights that
 // are read again are no more than the rest.
 int64_t image_parts(const Step& step, int64_t parts) {
-  const int64_t images = std::max<int64_t>(1, step.output.shape.n()), of_image = ceil_div(parts, images);
+  const int64_t images = step.output.shape.n(), of_image = ceil_div(parts, images);
   const int64_t rest = step.bytes - step.weight_bytes, most = kImageStrips * images;
   constexpr int64_t kFewBytes = 1 << 17;  // take some microseconds, wherever they are
   if (rest < kFewBytes) return parts;

@@ -134,7 +134,7 @@ class ConvUnits {
   };
 
   void emit_at_once(const UnitPass& pass) {
-    if (panels_.prefetched)
+    if (arguments_.next)
       return e.for_range(arguments_.begin, arguments_.end, 1,
                          [&](llvm::Value* position) { emit_unit(strips_.locate(position), pass); });
     for_units(e, step_, arguments_, [&](llvm::Value* unit) { emit_unit({.unit = unit}, pass); });
@@ -183,7 +183,7 @@ class ConvUnits {
     // Where each panel has one tile, weights are read once and in order, which the CPU prefetches by itself:
     // fetching them twice made linear layers a third slower on Zen 5.
     const int64_t ahead_lines =
-        panels_.prefetched && strips_.strip() > 1 ? ceil_div(block_floats, kLineFloats * strips_.strip()) : 0;
+        arguments_.next && strips_.strip() > 1 ? ceil_div(block_floats, kLineFloats * strips_.strip()) : 0;
     if (ahead_lines)
       call.push_back(
           e.element(next_weights(place, w, unit_pass), e.mul(place.of_strip, ahead_lines * kLineFloats)));

@@ -32,7 +32,6 @@ struct Panels {
   bool indexed = false;                // whether tile functions are told which panel they compute
   int64_t floats = 0;                  // from a panel's weights to the next one's
   int64_t block_floats = 0;            // from those of one input block to those of the next
-  bool prefetched = false;  // whether the next panel's are fetched ahead while a panel's tiles are computed
   void append(const PanelClass&, int64_t first, int64_t offset);
 };
 

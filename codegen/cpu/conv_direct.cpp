@@ -14,10 +14,9 @@ namespace {
 Panels make_panels(const Step& step, const ConvKernel& kernel, const Target& target) {
   const ConvShape& shape = kernel.shape;
   int64_t ic_blocks = ceil_div(shape.ic, kChannelBlock), oc_blocks = ceil_div(shape.oc, kChannelBlock);
-  int64_t tail = shape.ic % kChannelBlock, panel_floats = kernel.panel * weight_block_floats(kernel);
+  int64_t tail = shape.ic % kChannelBlock, panel_floats = fetched_floats(step);
   Panels panels;
   panels.floats = panel_floats;
-  panels.prefetched = true;
   panels.block_floats = shape.kh * shape.kw * kChannelBlock * kChannelBlock;
   for (int64_t p = 0; p * kernel.panel < oc_blocks; ++p) {
     int64_t first = kernel.first_block.empty() ? 0 : kernel.first_block[static_cast<size_t>(p)];

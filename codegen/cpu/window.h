@@ -45,7 +45,6 @@ class Strips {
         parts_(step.units / channels_),
         strip_(step.strip ? std::min(step.strip, parts_) : parts_) {}
   int64_t channels() const { return channels_; }
-  int64_t parts() const { return parts_; }  // of all images
   int64_t strip() const { return strip_; }
   bool single() const { return strip_ == parts_; }
 

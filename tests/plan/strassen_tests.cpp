@@ -65,6 +65,10 @@ TEST_CASE("executed plans with fast matrix multiplication agree with the interpr
             const Plan plan = forced(graph, target, algorithm);
             INFO(print(plan, graph));
             check_execution(graph, plan);
+            double flops = 0, all = 0;
+            for (const Step& step : plan.steps) flops += step.flops;
+            for (NodeId id : graph.ids()) all += node_flops(graph, id);
+            CHECK(flops == Approx(all));
           }
 }
 
