@@ -98,6 +98,7 @@ llvm::Function* emit_task(Emitter& e, const Plan& plan, size_t index, llvm::Func
   if (!step.weights.empty()) {
     llvm::Value* weights = load_member(e, frame, FrameMember::weights);
     for (const PackedWeight& weight : step.weights) arguments.push_back(e.element(weights, weight.offset));
+    if (step.scratch) arguments.push_back(view_base(e, frame, *step.scratch));
     if (fetched_floats(step)) arguments.push_back(next_weights(e, plan, index, weights, task->getArg(1)));
   }
   arguments.append({task->getArg(1), task->getArg(2)});

@@ -38,6 +38,7 @@ class BufferAssignment {
         resolve(draft.step.inputs[i], draft.input_buffers[i]);
       resolve(draft.step.output, draft.output_buffer);
       if (draft.step.second_output) resolve(*draft.step.second_output, draft.second_output_buffer);
+      if (draft.step.scratch) resolve(*draft.step.scratch, draft.scratch_buffer);
       plan.steps.push_back(std::move(draft.step));
     }
     for (Location& value : placement_.values) {
@@ -143,6 +144,13 @@ class BufferAssignment {
     const Arena arena = plan_memory(used);
     workspace_floats_ = arena.floats;
     offsets_.assign(lives_.size(), 0);
+    // Behind everything else. Most of it is used by many threads only, and buffers that would have to lie
+    // behind it would be in memory that no earlier step has brought into the caches.
+    for (const DraftStep& draft : steps_)
+      if (draft.step.scratch) {
+        offsets_[at(draft.scratch_buffer)] = arena.floats;
+        workspace_floats_ = arena.floats + placement_.buffers[at(draft.scratch_buffer)].floats;
+      }
     for (size_t i = 0; i < buffers.size(); ++i)
       offsets_[buffers[i]] = arena.offsets[i] + page_colour(buffers[i], lives_[buffers[i]].floats);
   }

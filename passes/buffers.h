@@ -11,7 +11,7 @@ namespace cardinal {
 struct DraftStep {
   Step step;
   std::vector<int> input_buffers;
-  int output_buffer = -1, second_output_buffer = -1;
+  int output_buffer = -1, second_output_buffer = -1, scratch_buffer = -1;
 };
 
 // The plan's steps, views and workspace. Where an elementwise operand dies in the step that reads it (a

@@ -250,12 +250,18 @@ double winograd_side_microseconds(const ConvProblem& p, const Target& t, Winogra
   return us + bytes / (kL3BytesPerCycle * t.ghz * 1e3);
 }
 
-// Sums read and written: those of all of x, and with two levels those of seven quarters. With a stride, x is
-// copied first.
-double strassen_sums_microseconds(const ConvShape& s, const Target& t, int levels) {
+// Steps before the products: with two levels the outer sums are read and written; with a stride, x is copied
+// first.
+double strassen_input_microseconds(const ConvShape& s, const Target& t, int levels) {
   const double bytes = 4 * static_cast<double>(s.n * s.ic * s.oh * s.ow);
   const double copies = s.stride_h * s.stride_w == 1 ? 0 : 1;
-  return 2 * bytes * ((levels == 1 ? 1 : 2.75) + copies) / (kL3BytesPerCycle * t.ghz * 1e3);
+  return 2 * bytes * (levels - 1 + copies) / (kL3BytesPerCycle * t.ghz * 1e3);
+}
+
+// Sums that are formed beside products: those of all of x, or with two levels those of seven quarters.
+double strassen_sums_microseconds(const ConvShape& s, const Target& t, int levels) {
+  const double bytes = 4 * static_cast<double>(s.n * s.ic * s.oh * s.ow);
+  return 2 * bytes * (levels == 1 ? 1 : 1.75) / (kL3BytesPerCycle * t.ghz * 1e3);
 }
 
 // Beyond the products in registers: epilogues, and with two levels what is carried between products, 11
@@ -371,9 +377,10 @@ std::vector<ConvChoice> strassen_choices(const ConvProblem& p, const Target& t, 
     choice.algorithm = algorithm;
     // Seven loops follow each other: longer ones are slower (measured on Zen 3 and Zen 4).
     if (!wanted.k_unroll) choice.k_unroll = std::min(choice.k_unroll, 4);
-    choice.input_us = strassen_sums_microseconds(p.shape, t, level);
+    choice.input_us = strassen_input_microseconds(p.shape, t, level);
     const double packed_bytes = static_cast<double>(strassen_weight_bytes(p.shape, level));
     choice.microseconds = choice.microseconds * std::pow(7, level) + choice.input_us +
+                          strassen_sums_microseconds(p.shape, t, level) +
                           strassen_finish_microseconds(p, t, level) +
                           kWeightsExposed * weight_microseconds(p, t, packed_bytes);
     if (!weights_in_memory(p.network_weights, t)) choice.microseconds *= 1 + kGrowthInCache * level;

@@ -1,5 +1,7 @@
 #include "passes/lowering.h"
 
+#include <algorithm>
+
 #include "passes/cost_model.h"
 #include "passes/kernel_choice.h"
 #include "passes/plan_checks.h"
@@ -60,6 +62,14 @@ Location Lowering::blocked(NodeId id) {
 Location Lowering::new_value(const View& view) {
   placement_.buffers.push_back({Space::workspace, 0, floats_for(view.shape.n() * view.stride_n, view.dtype)});
   return {static_cast<int>(placement_.buffers.size()) - 1, view};
+}
+
+void Lowering::use_scratch(DraftStep& draft, const View& view) {
+  if (!scratch_) scratch_ = new_value(view).buffer;
+  Buffer& buffer = placement_.buffers[static_cast<size_t>(*scratch_)];
+  buffer.floats = std::max(buffer.floats, view.shape.n() * view.stride_n);
+  draft.step.scratch = view;
+  draft.scratch_buffer = *scratch_;
 }
 
 void Lowering::read(DraftStep& draft, NodeId id, Access access) { read(draft, readable(id, access)); }

@@ -1,6 +1,7 @@
 // What lowering shares, whatever the op: steps on their way into a plan, and where they read and write.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ class Lowering {
   // Makes the step's result an intermediate one, in `target`.
   static void write_intermediate(DraftStep&, const Location& target, std::string_view suffix);
 
+  // Room that the step has to itself, the same for all steps that want some: so it stays in the caches.
+  void use_scratch(DraftStep&, const View&);
+
   // The operands of an epilogue, the last of the node's.
   void read_epilogue(DraftStep&, NodeId, const Epilogue&);
   // A view that repeats itself along the dimensions in which only the result is longer than 1.
@@ -57,6 +61,7 @@ class Lowering {
   Placement placement_;
   std::vector<Location> blocked_;  // by NodeId: copies of the caller's tensors in blocks
   std::vector<DraftStep> drafts_;
+  std::optional<int> scratch_;
 };
 
 }  // namespace cardinal

@@ -123,8 +123,8 @@ struct ConvShape {
 // winograd_f2, winograd_f4: three steps, a WinogradKernel on either side of a direct convolution; no
 //   ConvKernel has them.
 //
-// strassen_1, strassen_2: a StrassenSumsKernel and a StrassenKernel, or two and seven times both; no
-//   ConvKernel has them.
+// strassen_1, strassen_2: a StrassenKernel, or a StrassenSumsKernel and seven of them; no ConvKernel has
+// them.
 enum class ConvAlgorithm : uint8_t { direct, lanes, winograd_f2, winograd_f4, strassen_1, strassen_2 };
 std::string_view to_string(ConvAlgorithm);
 std::optional<ConvAlgorithm> parse_algorithm(std::string_view);
@@ -248,20 +248,22 @@ struct WinogradKernel {
   Epilogue epilogue;
 };
 
-// The two steps of one level of fast matrix multiplication (strassen.h). An image's pixels are taken in
-// pairs: its views have shape [n, C, 2, pairs], pixel i of row 0 being paired with pixel i of row 1. The last
-// few pixels of row 1 may not exist, being beyond the image; they count as 0, and are neither read nor
-// written. Every view has vector channels, which are whole blocks.
+// Fast matrix multiplication (strassen.h). An image's pixels are taken in pairs: its views have shape [n, C,
+// 2, pairs], pixel i of row 0 being paired with pixel i of row 1. The last few pixels of row 1 may not exist,
+// being beyond the image; they count as 0, and are neither read nor written. Every view has vector channels,
+// which are whole blocks.
 //
-// StrassenSumsKernel: S1 to S4, one after another along the channels of the output, [n, 2 * C, 1, pairs].
+// StrassenSumsKernel: the sums of the first of two levels. S1 to S4, one after another along the channels of
+// the output, [n, 2 * C, 1, pairs].
 //   inputs[0] is x; weights[0] the ratios. Units: (block of C / 2 * n + image) * chunks + chunk;
 //   the pairs come in chunks of strassen_chunk of them, the last one of fewer.
 struct StrassenSumsKernel {
   int64_t second = 0;  // pixels of row 1 that exist
 };
 
-// StrassenKernel: the seven products, added up in registers, tile by tile of `pixels` pairs x `panel` blocks
-// of the first half of the output channels; four tiles of results. A result is finished as
+// StrassenKernel: the sums of one level and its seven products, added up in registers, tile by tile of
+// `pixels` pairs x `panel` blocks of the first half of the output channels; four tiles of results. A result
+// is finished as
 //
 //   y = products * scales                     (the second half of the output channels only)
 //   accumulates: its value in the view before last becomes that value + y
@@ -271,8 +273,14 @@ struct StrassenSumsKernel {
 //   output = epilogue(y)
 //
 // Operands: inputs[0] is x, then what is carried if anything, then the epilogue's, then what is accumulated
-// in if anything, then the sums. weights[0] the products' kernels, weights[1] the scales, then the outer
-// scales if any, then the bias if any.
+// in if anything. weights[0] the products' kernels, weights[1] the ratios, weights[2] the scales, then the
+// outer scales if any, then the bias if any.
+// The scratch holds the sums of tiles, S1 to S4, [2][image * tiles + tile][4 * C / 2 / 16][pixels][16]. Who
+// computes units of a strip forms a tile's sums with the first of them that needs these. A strip that its
+// units begin with has its sums in the first half of the scratch, where the first such strip would have them;
+// another, in which a thread begins later, in the second half. So threads that work at the same time do not
+// write to the same cache lines, unless more than two share a strip: some write the same sums to the same
+// places then.
 // Weights: [block of oc / 2][product][ic / 2][16 output lanes], blocks strassen_block_floats apart.
 // Units: (p * n + image) * tiles + tile.
 struct StrassenKernel {
@@ -419,6 +427,7 @@ struct Step {
   std::vector<View> inputs;
   View output;
   std::optional<View> second_output;  // of a GpuConvPairKernel
+  std::optional<View> scratch;        // what a StrassenKernel writes for itself
   std::vector<PackedWeight> weights;
   int64_t units = 0;  // on a GPU its thread blocks
   // On a CPU, the order of the units that have the form `channels * parts + part`, channels being a block or

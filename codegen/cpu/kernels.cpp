@@ -8,6 +8,7 @@ namespace cardinal {
 
 llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
   llvm::SmallVector<llvm::Type*> parameters(1 + step.inputs.size() + step.weights.size(), e.ptr);
+  if (step.scratch) parameters.push_back(e.ptr);
   if (fetched_floats(step)) parameters.push_back(e.ptr);
   parameters.append(2, e.i64);
   llvm::Function* function = e.begin_function(name, parameters);
@@ -16,6 +17,7 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
   arguments.out = function->getArg(next++);
   for (size_t i = 0; i < step.inputs.size(); ++i) arguments.inputs.push_back(function->getArg(next++));
   for (size_t i = 0; i < step.weights.size(); ++i) arguments.weights.push_back(function->getArg(next++));
+  if (step.scratch) arguments.scratch = function->getArg(next++);
   if (fetched_floats(step)) arguments.next = function->getArg(next++);
   arguments.begin = function->getArg(next++);
   arguments.end = function->getArg(next++);
@@ -177,6 +179,7 @@ std::string kernel_key(const Step& step) {
   for (const View& view : step.inputs) text += key(view);
   text += " -> " + key(step.output);
   if (step.second_output) text += key(*step.second_output);
+  if (step.scratch) text += key(*step.scratch);
   return text + fmt::format(" w{} strip {} of {}", step.weights.size(), step.strip, step.units);
 }
 

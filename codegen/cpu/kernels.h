@@ -1,11 +1,11 @@
 // Kernels: one function per distinct step, emitted mechanically from the plan.
 //
-// A kernel is `void name(ptr out, ptr in0, ..., ptr weights0, ..., ptr next, i64 begin, i64 end)`, internal
-// to the module. It computes units [begin, end) of its step; plan.h says for each kernel what a unit is. The
-// pointers are view bases: the view's offset is already added, in0... are Step::inputs and weights0...
-// Step::weights in order. Kernels that fetch weights ahead (fetched_floats) have `next`, what is to be
-// fetched in the end. A kernel depends on the step's kernel, views and weights' sizes only, never on where
-// buffers are, so equal steps share one function.
+// A kernel is `void name(ptr out, ptr in0, ..., ptr weights0, ..., ptr scratch, ptr next, i64 begin, i64
+// end)`, internal to the module. It computes units [begin, end) of its step; plan.h says for each kernel what
+// a unit is. The pointers are view bases: the view's offset is already added, in0... are Step::inputs and
+// weights0... Step::weights in order. Those of steps with scratch have `scratch`. Kernels that fetch weights
+// ahead (fetched_floats) have `next`, what is to be fetched in the end. A kernel depends on the step's
+// kernel, views and weights' sizes only, never on where buffers are, so equal steps share one function.
 #pragma once
 
 #include <string>
@@ -23,7 +23,7 @@ std::string kernel_key(const Step&);
 struct KernelArguments {
   llvm::Value* out = nullptr;
   llvm::SmallVector<llvm::Value*, 4> inputs, weights;
-  llvm::Value *next = nullptr, *begin = nullptr, *end = nullptr;
+  llvm::Value *scratch = nullptr, *next = nullptr, *begin = nullptr, *end = nullptr;
 };
 
 // One emitter per kernel: each is called with the builder in the entry block of the kernel's function, whose

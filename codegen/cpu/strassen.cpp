@@ -35,7 +35,7 @@ class Products {
         ahead_lines_(prefetched_lines(kernel, strips_.strip())),
         share_floats_(kProducts * step.inputs[0].blocks() / 2 * ahead_lines_ * kLineFloats) {
     images_.n = step.output.shape.n();
-    StrideTable table(step.inputs[0], step.inputs.back(), out_half_ * kChannelBlock, block_floats_);
+    StrideTable table(step.inputs[0], out_half_ * kChannelBlock, block_floats_, sums_places());
     for (const RowTile& tile : kernel.tiles) {
       const auto second = static_cast<int>(std::clamp<int64_t>(kernel.second - tile.x, 0, tile.pixels));
       const std::pair<int, int> variant{static_cast<int>(tile.pixels), second};
@@ -45,25 +45,50 @@ class Products {
       first_pixel_.push_back(tile.x);
     }
     ports_.push_back(table.add_port(step.output));
-    for (size_t i = 1; i + 1 < step.inputs.size(); ++i) ports_.push_back(table.add_port(step.inputs[i]));
+    for (size_t i = 1; i < step.inputs.size(); ++i) ports_.push_back(table.add_port(step.inputs[i]));
     strides_ = table.emit(e);
   }
 
   void emit() {
-    e_.for_range(arguments_.begin, arguments_.end, 1, [&](llvm::Value* position) {
-      const Strips::Place place = strips_.locate(position);
-      const UnitIndex at = decode_unit(e_, place.unit, images_, kernel_.tiles.size());
-      const Values call = arguments_of(at, place);
-      emit_by_class(e_, at.outer, panel_classes(), [&](int panel) {
-        const int64_t rest = out_half_ % kernel_.panel;
-        const int blocks = panel == 0 ? kernel_.panel : static_cast<int>(rest);
-        emit_by_class(e_, at.tile, variant_of_,
-                      [&](int v) { e_.builder.CreateCall(tile_function(blocks, v), call); });
-      });
+    strips_.for_strips(arguments_.begin, arguments_.end, [&](const Strips::Share& share) {
+      e_.for_range(share.begin, share.end, 1, [&](llvm::Value* position) { multiply(share, position); });
     });
   }
 
  private:
+  void multiply(const Strips::Share& share, llvm::Value* position) {
+    const Strips::Place place = strips_.locate(position);
+    const UnitIndex at = decode_unit(e_, place.unit, images_, kernel_.tiles.size());
+    Values call = arguments_of(at, place);
+    call[1] = sums_of(share, place);
+    call.push_back(e_.less(e_.sub(position, share.begin), share.parts));
+    emit_by_class(e_, at.outer, panel_classes(), [&](int panel) {
+      const int64_t rest = out_half_ % kernel_.panel;
+      const int blocks = panel == 0 ? kernel_.panel : static_cast<int>(rest);
+      emit_by_class(e_, at.tile, variant_of_,
+                    [&](int v) { e_.builder.CreateCall(tile_function(blocks, v), call); });
+    });
+  }
+
+  // From a tile's sums to S1 to S4. With a single panel S3 and S4 may have the places of S1 and S2, which are
+  // read before: less to hold in the L1 cache.
+  StrideTable::SumsPlaces sums_places() const {
+    const int64_t place = step_.inputs[0].blocks() / 2 * kernel_.pixels * kChannelBlock;
+    const bool single = strips_.channels() == 1;
+    return {0, place, single ? 0 : 2 * place, single ? place : 3 * place};
+  }
+
+  // Where a tile's sums are, see plan.h. With a single panel no other tile's are needed any more.
+  llvm::Value* sums_of(const Strips::Share& share, const Strips::Place& place) {
+    llvm::Value* room = share.begin;
+    if (strips_.channels() > 1) {
+      llvm::Value* room_of_strip = e_.add(e_.mul(share.strip, strips_.strip()), strips_.parts());
+      llvm::Value* room_of_whole = e_.mul(strips_.first_whole(arguments_.begin), strips_.strip());
+      room = e_.add(e_.builder.CreateSelect(share.from_start, room_of_whole, room_of_strip), place.of_strip);
+    }
+    return e_.element(arguments_.scratch, e_.mul(room, step_.scratch->stride_n));
+  }
+
   // 1: the last panel, if it has fewer blocks.
   std::vector<int> panel_classes() const {
     std::vector<int> classes(static_cast<size_t>(strips_.channels()), 0);
@@ -78,12 +103,12 @@ class Products {
       return block_address(e_, view, base, {at.image, block, 0, pixel});
     };
     llvm::Value* weights = e_.element(arguments_.weights[0], e_.mul(block, block_floats_));
-    Values call{address(step_.inputs[0], arguments_.inputs[0], 0),
-                address(step_.inputs.back(), arguments_.inputs.back(), 0), weights,
+    Values call{address(step_.inputs[0], arguments_.inputs[0], 0), nullptr, weights,
                 address(step_.output, arguments_.out, block)};
-    for (size_t i = 1; i + 1 < step_.inputs.size(); ++i)
+    for (size_t i = 1; i < step_.inputs.size(); ++i)
       call.push_back(address(step_.inputs[i], arguments_.inputs[i], block));
-    for (size_t i = 1; i < arguments_.weights.size(); ++i)
+    call.push_back(arguments_.weights[1]);
+    for (size_t i = 2; i < arguments_.weights.size(); ++i)
       call.push_back(e_.element(arguments_.weights[i], e_.mul(block, kChannelBlock)));
     // The next panel's weights, a share with each tile, the last of them again with the rest.
     const int64_t panel_floats = kernel_.panel * block_floats_;
@@ -101,8 +126,9 @@ class Products {
     tile.ahead_lines = ahead_lines_;
     const std::string name = strassen_tile_name(e_, tile);
     if (llvm::Function* known = e_.module.getFunction(name)) return known;
-    const size_t parameters = 4 + (step_.inputs.size() - 2) + (step_.weights.size() - 1) + 2;
-    const llvm::SmallVector<llvm::Type*> types(parameters, e_.ptr);
+    const size_t parameters = 4 + (step_.inputs.size() - 1) + (step_.weights.size() - 1) + 2;
+    llvm::SmallVector<llvm::Type*> types(parameters, e_.ptr);
+    types.push_back(e_.builder.getInt1Ty());
     return e_.outlined(name, types, [&](llvm::Function* function) {
       // Only the operands of the epilogue may be where the output is.
       for (unsigned i : {0u, 1u, 2u}) function->addParamAttr(i, llvm::Attribute::NoAlias);
@@ -118,10 +144,10 @@ class Products {
       if (kernel_.carries) tile.carried = port();
       for (int i = 0; i < epilogue_operands(kernel_.epilogue); ++i) tile.operands.push_back(port());
       if (kernel_.accumulates) tile.accumulated = port();
-      tile.scales = take();
+      tile.ratios = take(), tile.scales = take();
       if (kernel_.outer_scale) tile.outer_scales = take();
       if (kernel_.has_bias) tile.bias = take();
-      tile.ahead = take(), tile.table = take();
+      tile.ahead = take(), tile.table = take(), tile.forms_sums = take();
       emit_strassen_tile(e_, tile);
     });
   }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <numeric>
 
 #include <llvm/IR/Intrinsics.h>
 
@@ -16,11 +15,10 @@ namespace {
 
 constexpr int kProducts = kStrassenProducts.size();
 
-// Whether the first factor of a product is one of the sums of quarters; else it is a quarter of x itself.
-bool reads_sums(int product) {
-  const std::array<int, 4>& x = kStrassenProducts[static_cast<size_t>(product)].x;
-  return std::accumulate(x.begin(), x.end(), 0, [](int n, int c) { return n + (c != 0); }) > 1;
-}
+// What a reduction forms of x on its way: what the next one reads.
+enum class Sums : uint8_t { none, s1_s2, s3, s4 };
+constexpr std::array<Sums, kProducts> kFormed{Sums::none, Sums::s1_s2, Sums::none, Sums::s4,
+                                              Sums::s3,   Sums::none,  Sums::none};
 
 std::string port_key(const View& view) {
   return fmt::format("_{}_{}_{}", view.stride_w, view.stride_c, block_alignment(view));
@@ -33,13 +31,16 @@ void fetch_line(Emitter& e, llvm::Value* address, bool write) {
                     {address, b.getInt32(write ? 1 : 0), b.getInt32(kIntoL1), b.getInt32(kData)});
 }
 
-// A product of `pixels` rows, added to what is at `from`; a function that all tiles share.
+// A product of `pixels` rows, added to what is at `from`, and sums; a function that all tiles share.
 class Reduction {
  public:
   struct Form {
     int pixels, blocks, k_unroll;
     int64_t ahead_lines;  // of weights, prefetched with each block
     int64_t pixel_floats;
+    Sums formed = Sums::none;
+    int pairs = 0, second = 0;  // whose sums; how many have a second pixel
+    int64_t x_pixel_floats = 0, x_alignment = 0;
   };
   // The function's parameters.
   struct Call {
@@ -48,35 +49,57 @@ class Reduction {
     llvm::Value* next;         // that of the next product
     llvm::Value *weights, *ahead;
     llvm::Value *blocks, *weight_block;
+    // If sums are formed: quarters of x, floats from a block of theirs to the next, where S1 to S4 are.
+    llvm::Value *a11 = nullptr, *a12 = nullptr, *a21 = nullptr, *a22 = nullptr, *a_block = nullptr;
+    llvm::Value *s1 = nullptr, *s2 = nullptr, *s3 = nullptr, *s4 = nullptr, *ratios = nullptr;
   };
+  using Member = llvm::Value* Call::*;
 
   Reduction(Emitter& e, const Form& form) : e_(e), form_(form) {}
 
   void call(const Call& c) {
-    const Values arguments{c.from,  c.to,     c.x,       c.next,        c.weights,
-                           c.ahead, c.blocks, c.x_block, c.weight_block};
+    Values arguments;
+    for (Member member : parameters()) arguments.push_back(c.*member);
     e_.builder.CreateCall(function(arguments), arguments);
   }
 
  private:
   llvm::Function* function(const Values& arguments) {
-    const std::string name = fmt::format("{}.strassen_product_{}x{}_u{}_p{}_{}", e_.target.cpu, form_.pixels,
-                                         form_.blocks, form_.k_unroll, form_.ahead_lines, form_.pixel_floats);
+    std::string name = fmt::format("{}.strassen_product_{}x{}_u{}_p{}_{}", e_.target.cpu, form_.pixels,
+                                   form_.blocks, form_.k_unroll, form_.ahead_lines, form_.pixel_floats);
+    if (form_.formed != Sums::none)
+      name += fmt::format("_s{}_{}+{}_{}_{}", static_cast<int>(form_.formed), form_.pairs, form_.second,
+                          form_.x_pixel_floats, form_.x_alignment);
     if (llvm::Function* known = e_.module.getFunction(name)) return known;
     llvm::SmallVector<llvm::Type*> types;
     for (llvm::Value* argument : arguments) types.push_back(argument->getType());
     return e_.outlined(name, types, [&](llvm::Function* f) {
-      for (unsigned i : {2u, 4u}) f->addParamAttr(i, llvm::Attribute::NoAlias);
-      emit({.from = f->getArg(0),
-            .to = f->getArg(1),
-            .x = f->getArg(2),
-            .x_block = f->getArg(7),
-            .next = f->getArg(3),
-            .weights = f->getArg(4),
-            .ahead = f->getArg(5),
-            .blocks = f->getArg(6),
-            .weight_block = f->getArg(8)});
+      for (unsigned i : {2u, 3u}) f->addParamAttr(i, llvm::Attribute::NoAlias);  // x, the weights
+      Call c{};
+      unsigned next = 0;
+      for (Member member : parameters()) c.*member = f->getArg(next++);
+      emit(c);
     });
+  }
+
+  std::vector<Member> parameters() const {
+    std::vector<Member> all{&Call::from,  &Call::to,     &Call::x,       &Call::weights,     &Call::next,
+                            &Call::ahead, &Call::blocks, &Call::x_block, &Call::weight_block};
+    const auto add = [&](std::initializer_list<Member> more) { all.insert(all.end(), more); };
+    switch (form_.formed) {
+      case Sums::none:
+        break;
+      case Sums::s1_s2:
+        add({&Call::a_block, &Call::a11, &Call::a21, &Call::a22, &Call::s1, &Call::s2, &Call::ratios});
+        break;
+      case Sums::s3:
+        add({&Call::a_block, &Call::a11, &Call::a21, &Call::s3});
+        break;
+      case Sums::s4:
+        add({&Call::a_block, &Call::a12, &Call::s2, &Call::s4, &Call::ratios});
+        break;
+    }
+    return all;
   }
 
   void emit(const Call& c) {
@@ -96,6 +119,7 @@ class Reduction {
           llvm::Value* w = e_.element(c.weights, e_.mul(block, block_weights));
           prefetch(e_.element(c.ahead, e_.mul(block, ahead_floats)));
           fetch_next(c, block, x);
+          form_sums(c, block);
           sums = e_.for_range(0, rolled, form_.k_unroll, std::move(sums), [&](llvm::Value* k, Values sums) {
             return multiply_add(std::move(sums), e_.element(x, k), e_.element(w, e_.mul(k, kChannelBlock)),
                                 c.weight_block, form_.k_unroll);
@@ -117,6 +141,43 @@ class Reduction {
     llvm::Value* more = e_.less(e_.add(block, 1), c.blocks);
     llvm::Value* at = e_.builder.CreateSelect(more, e_.element(x, c.x_block), c.next);
     for (int i = 0; i < form_.pixels; ++i) fetch_line(e_, e_.element(at, i * form_.pixel_floats), false);
+  }
+
+  void form_sums(const Call& c, llvm::Value* block) {
+    if (form_.formed == Sums::none) return;
+    llvm::Value* in_quarter = e_.mul(block, c.a_block);
+    llvm::Value* in_sums = e_.mul(block, form_.pairs * kChannelBlock);
+    llvm::Value* ratio = nullptr;
+    if (form_.formed != Sums::s3)
+      ratio = e_.load_block_here(e_.element(c.ratios, e_.mul(block, kChannelBlock)));
+    for (int i = 0; i < form_.pairs; ++i) {
+      const auto load = [&](llvm::Value* quarter) {
+        llvm::Value* at = e_.element(e_.element(quarter, in_quarter), i * form_.x_pixel_floats);
+        return e_.load_block(at, form_.x_alignment);
+      };
+      const auto place = [&](llvm::Value* sums) {
+        return e_.element(e_.element(sums, in_sums), i * kChannelBlock);
+      };
+      const bool paired = i < form_.second;
+      switch (form_.formed) {
+        case Sums::none:
+          break;
+        case Sums::s1_s2: {
+          llvm::Value* s1 = paired ? e_.fma(load(c.a22), ratio, load(c.a21)) : e_.splat(0.0);
+          e_.store_block(s1, place(c.s1), 64);
+          e_.store_block(e_.fsub(s1, load(c.a11)), place(c.s2), 64);
+          break;
+        }
+        case Sums::s3:
+          e_.store_block(paired ? e_.fsub(load(c.a11), load(c.a21)) : load(c.a11), place(c.s3), 64);
+          break;
+        case Sums::s4: {
+          llvm::Value* s2 = e_.load_block(place(c.s2), 64);
+          e_.store_block(e_.fma(load(c.a12), ratio, e_.builder.CreateFNeg(s2)), place(c.s4), 64);
+          break;
+        }
+      }
+    }
   }
 
   // `steps` steps of the reduction.
@@ -200,37 +261,57 @@ class TileEmitter {
     return sum;
   }
 
-  llvm::Value* entry(int i) {
-    return e_.builder.CreateLoad(
-        e_.i64, e_.builder.CreateConstGEP1_64(e_.i64, tile_.table, static_cast<uint64_t>(i)));
-  }
+  llvm::Value* entry(int i) { return StrideTable::load(e_, tile_.table, i); }
 
-  // The first factor of a product.
+  // The first factor of a product: a quarter of x, or which of the sums.
+  static int sums_read(int product) {
+    constexpr std::array<int, kProducts> kSums{0, 0, 2, 1, 4, 3, 0};
+    return kSums[static_cast<size_t>(product)];
+  }
   llvm::Value* factor(int product) {
-    return e_.element(reads_sums(product) ? tile_.sums : tile_.x, entry(StrideTable::offsets + product));
+    if (const int sums = sums_read(product)) return e_.element(tile_.sums, entry(StrideTable::sums + sums));
+    if (product == 0) return tile_.x;
+    llvm::Value* a12 = e_.element(tile_.x, entry(StrideTable::x_half));
+    return product == 1 ? a12 : e_.element(a12, entry(StrideTable::x_row));
   }
 
   // to = from + a product. The last one's first factor lacks the pixels that have no other in the second
   // half.
   void multiply(int product, llvm::Value* from, llvm::Value* to) {
-    const bool sums = reads_sums(product), last = product + 1 == kProducts;
-    const View& view = sums ? tile_.step.inputs.back() : tile_.step.inputs[0];
+    const bool sums = sums_read(product) != 0, last = product + 1 == kProducts;
+    const View& view = tile_.step.inputs[0];
     llvm::Value* before = e_.mul(blocks_, product);
     llvm::Value* x = factor(product);
-    Reduction(e_, {.pixels = last ? tile_.second : tile_.pixels,
-                   .blocks = tile_.blocks,
-                   .k_unroll = tile_.kernel.k_unroll,
-                   .ahead_lines = tile_.ahead_lines,
-                   .pixel_floats = view.stride_w})
-        .call({.from = from,
-               .to = to,
-               .x = x,
-               .x_block = entry(sums ? StrideTable::sums_block : StrideTable::x_block),
-               .next = last ? x : factor(product + 1),
-               .weights = e_.element(tile_.weights, e_.mul(before, kChannelBlock * kChannelBlock)),
-               .ahead = e_.element(tile_.ahead, e_.mul(before, tile_.ahead_lines * kLineFloats)),
-               .blocks = blocks_,
-               .weight_block = weight_block_});
+    Reduction::Call call{
+        .from = from,
+        .to = to,
+        .x = x,
+        .x_block = sums ? e_.integer(tile_.pixels * kChannelBlock) : entry(StrideTable::x_block),
+        .next = last ? x : factor(product + 1),
+        .weights = e_.element(tile_.weights, e_.mul(before, kChannelBlock * kChannelBlock)),
+        .ahead = e_.element(tile_.ahead, e_.mul(before, tile_.ahead_lines * kLineFloats)),
+        .blocks = blocks_,
+        .weight_block = weight_block_};
+    Reduction::Form form{.pixels = last ? tile_.second : tile_.pixels,
+                         .blocks = tile_.blocks,
+                         .k_unroll = tile_.kernel.k_unroll,
+                         .ahead_lines = tile_.ahead_lines,
+                         .pixel_floats = sums ? kChannelBlock : view.stride_w,
+                         .pairs = tile_.pixels,
+                         .second = tile_.second,
+                         .x_pixel_floats = view.stride_w,
+                         .x_alignment = block_alignment(view)};
+    const Sums formed = kFormed[static_cast<size_t>(product)];
+    const auto multiply = [&] { Reduction(e_, form).call(call); };
+    if (formed == Sums::none || (formed == Sums::s3 && tile_.second == 0)) return multiply();
+    call.a_block = entry(StrideTable::x_block);
+    call.a11 = tile_.x, call.a12 = factor(1), call.a22 = factor(6);
+    call.a21 = e_.element(tile_.x, entry(StrideTable::x_row));
+    call.s1 = factor(3), call.s2 = factor(2), call.s3 = factor(5), call.s4 = factor(4);
+    call.ratios = tile_.ratios;
+    e_.if_else(
+        tile_.forms_sums, [&] { form.formed = formed, multiply(); },
+        [&] { form.formed = Sums::none, multiply(); });
   }
 
   // What a quarter is finished with and where it goes, into the L1 cache while the last product before is
@@ -326,21 +407,19 @@ class TileEmitter {
 
 }  // namespace
 
-StrideTable::StrideTable(const View& x, const View& sums, int64_t out_half_channels, int64_t weight_floats)
+StrideTable::StrideTable(const View& x, int64_t out_half_channels, int64_t weight_floats,
+                         const SumsPlaces& sums_places)
     : values_(first_port) {
   const auto set = [&](int at, int64_t value) {
     values_[static_cast<size_t>(at)] = static_cast<uint64_t>(value);
   };
-  const int64_t half_blocks = x.blocks() / 2, x12 = half_blocks * x.stride_block,
-                part = half_blocks * sums.stride_block;
-  set(blocks, half_blocks);
+  set(blocks, x.blocks() / 2);
   set(x_block, x.stride_block);
-  set(sums_block, sums.stride_block);
+  set(x_half, x.blocks() / 2 * x.stride_block);
+  set(x_row, x.stride_h);
   set(weight_block, weight_floats);
   set(half_channels, out_half_channels);
-  int at = offsets;  // A11, A12, S2, S1, S4, S3, A22
-  for (int64_t from : {int64_t{0}, x12, part, int64_t{0}, 3 * part, 2 * part, x12 + x.stride_h})
-    set(at++, from);
+  for (int i = 0; i < 4; ++i) set(sums + 1 + i, sums_places[static_cast<size_t>(i)]);
 }
 
 int StrideTable::add_port(const View& view) {
@@ -356,6 +435,11 @@ llvm::Value* StrideTable::emit(Emitter& e) const {
                                          data, "strides");
   table->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
   return table;
+}
+
+llvm::Value* StrideTable::load(Emitter& e, llvm::Value* table, int entry) {
+  llvm::IRBuilder<>& b = e.builder;
+  return b.CreateLoad(e.i64, b.CreateConstGEP1_64(e.i64, table, static_cast<uint64_t>(entry)));
 }
 
 std::string strassen_tile_name(const Emitter& e, const StrassenTile& tile) {

@@ -6,10 +6,13 @@
 //   y = S3 T3;            out 22 = finish(y + v)
 //   y = y + u;            out 21 = finish(y + A22 T4)
 //
-// y, u and v are on the stack between the reductions, which are calls of a function that all tiles share.
-// Strides are read from a table of the kernel's, so that layers of all shapes share tile functions.
+// y, u and v are on the stack between the reductions, which are calls of a function that all tiles share. A
+// reduction also forms sums of quarters that a later one reads, block by block, while FMAs keep the CPU busy
+// (a pass of their own took 5% of ResNeXt-50's time), for the first panel; the others find them. Strides are
+// read from a table of the kernel's, so that layers of all shapes share tile functions.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -21,18 +24,21 @@ namespace cardinal {
 class StrideTable {
  public:
   enum Entry : int {
-    blocks,   // of input channels in a product
-    x_block,  // floats from a block of x to the next
-    sums_block,
+    blocks,         // of input channels in a product
+    x_block,        // floats from a block of x to the next
+    x_half,         // to the second half of its channels
+    x_row,          // to the other pixels of the pairs
     weight_block,   // from the weights of a block of output channels to those of the next
     half_channels,  // of the output
-    offsets,        // by product: floats from x or the sums to its first factor
-    first_port = offsets + 7
+    sums,           // sums + n: from the start of a tile's sums to Sn
+    first_port = sums + 5
   };
-  StrideTable(const View& x, const View& sums, int64_t out_half_channels, int64_t weight_floats);
+  using SumsPlaces = std::array<int64_t, 4>;  // of S1 to S4
+  StrideTable(const View& x, int64_t out_half_channels, int64_t weight_floats, const SumsPlaces&);
   // Floats to the next block, half, row of a view whose rows and halves of channels are quarters.
   int add_port(const View&);
   llvm::Value* emit(Emitter&) const;
+  static llvm::Value* load(Emitter&, llvm::Value* table, int entry);
 
  private:
   std::vector<uint64_t> values_;
@@ -52,9 +58,11 @@ struct StrassenTile {
   int pixels = 0, second = 0;  // second: how many of the pixels have another in the second half
   int blocks = 1;              // of the panel
   int64_t ahead_lines = 0;     // of weights, prefetched with each block of the reduction
-  llvm::Value *x = nullptr, *sums = nullptr, *weights = nullptr, *scales = nullptr;
+  llvm::Value *x = nullptr, *sums = nullptr, *weights = nullptr;
+  llvm::Value *ratios = nullptr, *scales = nullptr;
   llvm::Value *outer_scales = nullptr, *bias = nullptr;  // of block 0 of the panel
   llvm::Value *ahead = nullptr, *table = nullptr;
+  llvm::Value* forms_sums = nullptr;  // or else they are in their places
   StrassenPort out, carried, accumulated;
   std::vector<StrassenPort> operands;
 };

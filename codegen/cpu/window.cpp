@@ -72,6 +72,25 @@ Strips::Place Strips::locate(llvm::Value* position) const {
           e_.add(run.position, run.length)};
 }
 
+llvm::Value* Strips::first_whole(llvm::Value* begin) const {
+  const int64_t units = channels_ * strip_;
+  return e_.div(e_.add(begin, units - 1), units);
+}
+
+void Strips::for_strips(llvm::Value* begin, llvm::Value* end,
+                        llvm::function_ref<void(const Share&)> body) const {
+  const int64_t units = channels_ * strip_;
+  e_.for_range(e_.div(begin, units), first_whole(end), 1, [&](llvm::Value* strip) {
+    llvm::Value* position = e_.mul(strip, units);
+    llvm::Value* parts =
+        parts_ % strip_ == 0 ? e_.integer(strip_) : e_.min(strip_, e_.sub(parts_, e_.mul(strip, strip_)));
+    Share share{e_.max(begin, position), e_.min(end, e_.add(position, e_.mul(parts, channels_))), strip,
+                parts};
+    share.from_start = e_.builder.CreateICmpEQ(share.begin, position);
+    body(share);
+  });
+}
+
 void Strips::for_runs(llvm::Value* begin, llvm::Value* end,
                       llvm::function_ref<void(llvm::Value*, llvm::Value*)> body) const {
   if (single()) return body(begin, end);

@@ -56,6 +56,17 @@ class Strips {
   };
   // Of the unit that is done as the `position`-th.
   Place locate(llvm::Value* position) const;
+  // The units of one strip among those done from `begin` to `end`.
+  struct Share {
+    llvm::Value *begin, *end;  // positions
+    llvm::Value* strip;        // counted from 0
+    llvm::Value* parts;        // of the strip
+    llvm::Value* from_start;   // whether the first of them is the strip's first
+  };
+  void for_strips(llvm::Value* begin, llvm::Value* end, llvm::function_ref<void(const Share&)> body) const;
+  // The first strip all of whose units come after `begin`, counted from 0.
+  llvm::Value* first_whole(llvm::Value* begin) const;
+  int64_t parts() const { return parts_; }
   // body(begin, end) for runs of consecutive units that together are those done from `begin` to `end`.
   void for_runs(llvm::Value* begin, llvm::Value* end,
                 llvm::function_ref<void(llvm::Value*, llvm::Value*)> body) const;

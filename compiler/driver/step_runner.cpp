@@ -23,7 +23,8 @@ StepRunner::StepRunner(const Model& model, std::vector<std::vector<std::byte>> i
   for (const auto& buffer : inputs_) input_pointers_.push_back(buffer.data());
   for (const TensorInfo& tensor : model.outputs()) outputs_.emplace_back(tensor.bytes);
   for (auto& buffer : outputs_) output_pointers_.push_back(buffer.data());
-  auto bytes = static_cast<size_t>(model.workspace_bytes());
+  constexpr auto kPage = static_cast<size_t>(kHugePage);
+  const size_t bytes = (model.workspace_bytes() + kPage - 1) / kPage * kPage;
   workspace_.reset(static_cast<float*>(::operator new(bytes, kHugePage)));
   madvise(workspace_.get(), bytes, MADV_HUGEPAGE);  // as a session's workspace, so that times are the same
   // All ones is a NaN: whatever reads memory that no step has written shows.

@@ -74,7 +74,9 @@ Expected<Arena> Arena::allocate(size_t bytes, const std::string& what) {
   Arena arena;
   if (bytes == 0) return arena;
   const bool huge = bytes >= kHugePage;
-  arena.mapping_bytes_ = bytes + (huge ? kHugePage : 0);
+  // The last page too is a whole one, or it would be many small ones.
+  const size_t usable = huge ? (bytes + kHugePage - 1) / kHugePage * kHugePage : bytes;
+  arena.mapping_bytes_ = usable + (huge ? kHugePage : 0);
   void* mapping =
       mmap(nullptr, arena.mapping_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) {
@@ -86,7 +88,7 @@ Expected<Arena> Arena::allocate(size_t bytes, const std::string& what) {
   arena.mapping_ = mapping;
   arena.data_ = reinterpret_cast<void*>(address);
   arena.size_ = bytes;
-  if (huge) madvise(arena.data_, bytes, MADV_HUGEPAGE);
+  if (huge) madvise(arena.data_, usable, MADV_HUGEPAGE);
   return arena;
 }
 

@@ -175,7 +175,8 @@ std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
     for (int64_t grain : {kAll, int64_t{1}, int64_t{7}}) {
       const Status done = (*machine)->run(c.first, c.last, grain);
       if (!done) return fmt::format("{}: {}", name, done.error().render(SourceMap()));
-      const std::vector<float> after(part.begin(), part.end());
+      std::vector<float> after(part.begin(), part.end());
+      forget_scratch(c, after);
       std::copy_n(memory_.begin() + static_cast<std::ptrdiff_t>(c.begin), part.size(), part.begin());
       const std::string problem = check_case(c, after);
       if (!problem.empty()) return fmt::format("{}, {} units at a time: {}", name, grain, problem);
@@ -190,6 +191,16 @@ std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
     return fmt::format("float {} was written by a step of another part of the memory",
                        strayed - memory.begin());
   return "";
+}
+
+void StepBatch::forget_scratch(const Case& c, std::vector<float>& after) const {
+  for (size_t i = c.first; i <= c.last; ++i) {
+    const std::optional<View>& scratch = plan_.steps[i].scratch;
+    if (!scratch) continue;
+    const auto begin = static_cast<std::ptrdiff_t>(scratch->offset - static_cast<int64_t>(c.begin));
+    std::copy_n(memory_.begin() + scratch->offset, scratch->shape.n() * scratch->stride_n,
+                after.begin() + begin);
+  }
 }
 
 std::vector<float> StepBatch::output_of(const Case& c, const std::vector<float>& after) const {

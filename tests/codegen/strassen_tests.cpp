@@ -42,7 +42,7 @@ Graph network(const Case& c) {
 bool in_place(const Plan& plan) {
   for (const Step& step : plan.steps)
     if (std::holds_alternative<StrassenKernel>(step.kernel) && !step.intermediate)
-      for (size_t i = 1; i + 1 < step.inputs.size(); ++i)
+      for (size_t i = 1; i < step.inputs.size(); ++i)
         if (step.inputs[i].space == Space::workspace && step.inputs[i].offset == step.output.offset)
           return true;
   return false;
@@ -80,6 +80,7 @@ Plan add_network(StepBatch& batch, const Case& c, uint64_t seed) {
   for (Step& step : steps) {
     for (View& view : step.inputs) move(view);
     move(step.output);
+    if (step.scratch) move(*step.scratch);
     for (PackedWeight& weight : step.weights) weight.offset += constants;
   }
 

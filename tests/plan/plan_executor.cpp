@@ -1,6 +1,7 @@
 #include "tests/plan/plan_executor.h"
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -208,38 +209,53 @@ class Executor {
     return row == 1 && i >= second ? 0 : load(v, n, c, row, i);
   }
 
+  struct PairOfPixels {
+    int64_t second, n, i;
+  };
+  // S1 to S4 of input channels c and c + ic / 2.
+  std::array<double, 4> pair_sums(const View& x, const PackedWeight& ratios, const PairOfPixels& at,
+                                  int64_t c) {
+    const auto in = [&](int64_t row, int64_t half) {
+      return pair_row(x, at.second, at.n, half * x.shape.c() / 2 + c, row, at.i);
+    };
+    const double ratio = weight(ratios, c);
+    const double s1 = in(1, 0) + ratio * in(1, 1), s2 = s1 - in(0, 0);
+    return {s1, s2, in(0, 0) - in(1, 0), ratio * in(0, 1) - s2};
+  }
+
   void execute(const Step& step, const StrassenSumsKernel& k) {
     const View& x = step.inputs[0];
     const int64_t half = x.shape.c() / 2, pairs = x.shape.w();
     REQUIRE(step.intermediate);
     REQUIRE(step.units == half / 16 * x.shape.n() * ceil_div(pairs, strassen_chunk(pairs)));
     each({x.shape.n(), half, 1, pairs}, [&](int64_t n, int64_t c, int64_t, int64_t i) {
-      const double ratio = weight(step.weights[0], c);
-      const double a11 = pair_row(x, k.second, n, c, 0, i), a21 = pair_row(x, k.second, n, c, 1, i);
-      const double a12 = ratio * pair_row(x, k.second, n, half + c, 0, i);
-      const double a22 = ratio * pair_row(x, k.second, n, half + c, 1, i);
-      const double s1 = a21 + a22, s2 = s1 - a11;
-      const double sums[] = {s1, s2, a11 - a21, a12 - s2};
-      for (int64_t part = 0; part < 4; ++part) store(step.output, n, part * half + c, 0, i, sums[part]);
+      int64_t part = 0;
+      for (double sum : pair_sums(x, step.weights[0], {k.second, n, i}, c))
+        store(step.output, n, part++ * half + c, 0, i, sum);
     });
   }
 
-  // The sum over input channels of a product's factors, of output channel c of the first half.
-  double strassen_product(const Step& step, int64_t second, int64_t product, int64_t n, int64_t c,
-                          int64_t i) {
-    const View &x = step.inputs[0], &sums = step.inputs.back();
+  // The seven products for output channel c of the first half.
+  std::array<double, 7> strassen_products(const Step& step, const PairOfPixels& at, int64_t c) {
+    const View& x = step.inputs[0];
     const int64_t ic = x.shape.c() / 2;
-    constexpr int64_t kSum[] = {-1, -1, 1, 0, 3, 2, -1};  // S1 to S4
-    double sum = 0;
+    std::array<double, 7> products{};
     for (int64_t k = 0; k < ic; ++k) {
-      const double factor = kSum[product] >= 0 ? load(sums, n, kSum[product] * ic + k, 0, i)
-                            : product == 0     ? load(x, n, k, 0, i)
-                            : product == 1     ? load(x, n, ic + k, 0, i)
-                                               : pair_row(x, second, n, ic + k, 1, i);
-      sum += factor * weight(step.weights[0],
-                             c / 16 * strassen_block_floats(2 * ic) + (product * ic + k) * 16 + c % 16);
+      const std::array<double, 4> s = pair_sums(x, step.weights[1], at, k);
+      const double factors[] = {load(x, at.n, k, 0, at.i),
+                                load(x, at.n, ic + k, 0, at.i),
+                                s[1],
+                                s[0],
+                                s[3],
+                                s[2],
+                                pair_row(x, at.second, at.n, ic + k, 1, at.i)};
+      for (size_t p = 0; p < products.size(); ++p) {
+        const int64_t line = static_cast<int64_t>(p) * ic + k;
+        products[p] +=
+            factors[p] * weight(step.weights[0], c / 16 * strassen_block_floats(2 * ic) + line * 16 + c % 16);
+      }
     }
-    return sum;
+    return products;
   }
 
   void execute(const Step& step, const StrassenKernel& k) {
@@ -247,18 +263,17 @@ class Executor {
     const int64_t half = out.c() / 2;
     REQUIRE(step.units == ceil_div(half / 16, k.panel) * out.n() * static_cast<int64_t>(k.tiles.size()));
     REQUIRE(step.inputs.size() ==
-            size_t{2} + k.carries + k.accumulates + static_cast<size_t>(epilogue_operands(k.epilogue)));
-    REQUIRE(step.weights.size() == size_t{2} + k.outer_scale + k.has_bias);
+            size_t{1} + k.carries + k.accumulates + static_cast<size_t>(epilogue_operands(k.epilogue)));
+    REQUIRE(step.weights.size() == size_t{3} + k.outer_scale + k.has_bias);
+    REQUIRE(step.scratch);
     each({out.n(), half, 1, out.w()}, [&](int64_t n, int64_t c, int64_t, int64_t i) {
-      double p[7];
-      for (int64_t product = 0; product < 7; ++product)
-        p[product] = strassen_product(step, k.second, product, n, c, i);
+      const std::array<double, 7> p = strassen_products(step, {k.second, n, i}, c);
       const double u = p[0] + p[2];
       const double y[2][2] = {{p[0] + p[1], u + p[3] + p[4]}, {u + p[5] + p[6], u + p[5] + p[3]}};
       for (int64_t row = 0; row < 2; ++row)
         for (int64_t right = 0; right < 2; ++right)
           if (row == 0 || i < k.second)
-            finish_pair(step, k, y[row][right] * (right ? weight(step.weights[1], c) : 1), n,
+            finish_pair(step, k, y[row][right] * (right ? weight(step.weights[2], c) : 1), n,
                         right * half + c, row, i);
     });
   }
@@ -266,11 +281,11 @@ class Executor {
   void finish_pair(const Step& step, const StrassenKernel& k, double y, int64_t n, int64_t c, int64_t row,
                    int64_t i) {
     if (k.accumulates) {
-      const View& sum = step.inputs[step.inputs.size() - 2];
+      const View& sum = step.inputs.back();
       store(sum, n, c, row, i, load(sum, n, c, row, i) + y);
     }
     if (k.carries) y += load(step.inputs[1], n, c, row, i);
-    if (k.outer_scale) y *= weight(step.weights[2], c);
+    if (k.outer_scale) y *= weight(step.weights[3], c);
     if (k.has_bias) y += weight(step.weights.back(), c);
     store(step.output, n, c, row, i, finish(step, k.epilogue, k.carries ? 2 : 1, y, n, c, row, i));
   }

@@ -79,7 +79,8 @@ typedef void (*cardinal_task)(const struct cardinal_frame* frame, int64_t begin,
                               int64_t end) CARDINAL_NOEXCEPT;
 
 /* How to run the units of a step on several threads. parallel_for must call task(frame, b, e) so that the
- * ranges cover [0, units) exactly once, and return only when all calls have returned. */
+ * ranges cover [0, units) exactly once, and return only when all calls have returned. Ranges should be as few
+ * as threads: some kernels prepare what the units of a range share. */
 struct cardinal_executor {
   void* context;
   void (*parallel_for)(void* context, int64_t units, cardinal_task task, const struct cardinal_frame* frame);
