@@ -2,8 +2,12 @@
 
 #include <cardinal/hash.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -15,6 +19,19 @@ namespace cardinal::runtime {
 namespace {
 
 constexpr size_t kMaxThreads = 4;  // of more, the memory would be the bound
+constexpr size_t kTaken = 8;       // blocks that a thread takes at once
+
+// Maps the pages of a part of a file in one call, which takes half the time of faults page by page. Kernels
+// before 5.14 do not know it, and there are faults.
+void map_pages(const void* data, size_t bytes) {
+#ifdef MADV_POPULATE_READ
+  const auto begin = reinterpret_cast<uintptr_t>(data);
+  const auto into_page = begin % static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  madvise(reinterpret_cast<void*>(begin - into_page), bytes + into_page, MADV_POPULATE_READ);
+#else
+  (void)data, (void)bytes;
+#endif
+}
 
 }  // namespace
 
@@ -23,8 +40,12 @@ uint64_t parallel_hash_bytes(const void* data, size_t bytes, uint64_t seed) {
   std::vector<uint64_t> blocks(count);
   std::atomic<size_t> next{0};
   const auto work = [&] {
-    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;)
-      blocks[i] = hash_block_of(data, bytes, i);
+    for (size_t i; (i = next.fetch_add(kTaken, std::memory_order_relaxed)) < count;) {
+      const size_t begin = i * kHashBlock;
+      map_pages(static_cast<const unsigned char*>(data) + begin,
+                std::min(kTaken * kHashBlock, bytes - begin));
+      for (size_t end = std::min(i + kTaken, count); i < end; ++i) blocks[i] = hash_block_of(data, bytes, i);
+    }
   };
   std::vector<std::thread> helpers;
   for (size_t t = 1; t < std::min({kMaxThreads, count, static_cast<size_t>(available_cpus())}); ++t) {
