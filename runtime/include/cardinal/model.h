@@ -40,7 +40,8 @@ struct LoadOptions {
   uint64_t expected_model_hash = 0;
   // Run this variant, by its target; see Model::variants. Empty: the best that this CPU supports.
   std::string variant;
-  // Copy the weights to 2 MiB pages: fewer TLB misses, but the copy is private to this process.
+  // Copy the weights to 2 MiB pages: fewer TLB misses, but the copy is private to this process, and loading
+  // takes longer. On a Zen 5 ResNeXt-101 (0.9 GB) is 7% faster so, networks of up to 0.6 GB 0 to 2%.
   bool weights_in_huge_pages = false;
 };
 
