@@ -123,7 +123,8 @@ std::string describe_views(const Step& step) {
   for (const View& input : step.inputs)
     text += fmt::format("{}{}", text.empty() ? "" : ", ", describe(input));
   text += " -> " + describe(step.output);
-  return step.second_output ? text + ", " + describe(*step.second_output) : text;
+  if (step.second_output) text += ", " + describe(*step.second_output);
+  return step.scratch ? text + ", scratch " + describe(*step.scratch) : text;
 }
 
 std::string describe_window(const ConvShape& s) {
