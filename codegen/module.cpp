@@ -95,12 +95,10 @@ llvm::Function* emit_task(Emitter& e, const Plan& plan, size_t index, llvm::Func
   llvm::Value* frame = task->getArg(0);
   Values arguments{view_base(e, frame, step.output)};
   for (const View& view : step.inputs) arguments.push_back(view_base(e, frame, view));
-  if (!step.weights.empty()) {
-    llvm::Value* weights = load_member(e, frame, FrameMember::weights);
-    for (const PackedWeight& weight : step.weights) arguments.push_back(e.element(weights, weight.offset));
-    if (step.scratch) arguments.push_back(view_base(e, frame, *step.scratch));
-    if (fetched_floats(step)) arguments.push_back(next_weights(e, plan, index, weights, task->getArg(1)));
-  }
+  llvm::Value* weights = step.weights.empty() ? nullptr : load_member(e, frame, FrameMember::weights);
+  for (const PackedWeight& weight : step.weights) arguments.push_back(e.element(weights, weight.offset));
+  if (step.scratch) arguments.push_back(view_base(e, frame, *step.scratch));
+  if (fetched_floats(step)) arguments.push_back(next_weights(e, plan, index, weights, task->getArg(1)));
   arguments.append({task->getArg(1), task->getArg(2)});
   e.builder.CreateCall(kernel, arguments);
   e.end_function();

@@ -108,11 +108,8 @@ class ConvUnits {
     const int64_t passes = kernel_.pass_blocks ? ceil_div(kernel_.reduce_blocks, kernel_.pass_blocks) : 1;
     if (passes == 1) return emit_at_once({{kernel_.reduce_blocks}, 0, {}, {}});
     // Strip by strip, of those that the range of units reaches into.
-    const int64_t strip_units = strips_.channels() * strips_.strip();
-    llvm::Value* last = e.div(e.add(arguments_.end, strip_units - 1), strip_units);
-    e.for_range(e.div(arguments_.begin, strip_units), last, 1, [&](llvm::Value* strip) {
-      llvm::Value* begin = e.max(arguments_.begin, e.mul(strip, strip_units));
-      llvm::Value* end = e.min(arguments_.end, e.mul(e.add(strip, 1), strip_units));
+    strips_.for_strips(arguments_.begin, arguments_.end, [&](const Strips::Share& share) {
+      llvm::Value *begin = share.begin, *end = share.end;
       const auto all = [&](const ReducePass& pass, Index number) {
         e.for_range(begin, end, 1, [&](llvm::Value* position) {
           emit_unit(strips_.locate(position), {pass, number, begin, end});

@@ -59,8 +59,7 @@ class Products {
   void multiply(const Strips::Share& share, llvm::Value* position) {
     const Strips::Place place = strips_.locate(position);
     const UnitIndex at = decode_unit(e_, place.unit, images_, kernel_.tiles.size());
-    Values call = arguments_of(at, place);
-    call[1] = sums_of(share, place);
+    Values call = arguments_of(at, place, sums_of(share, place));
     call.push_back(e_.less(e_.sub(position, share.begin), share.parts));
     emit_by_class(e_, at.outer, panel_classes(), [&](int panel) {
       const int64_t rest = out_half_ % kernel_.panel;
@@ -96,14 +95,14 @@ class Products {
     return classes;
   }
 
-  Values arguments_of(const UnitIndex& at, const Strips::Place& place) {
+  Values arguments_of(const UnitIndex& at, const Strips::Place& place, llvm::Value* sums) {
     llvm::Value* pixel = e_.table_entry(first_pixel_, at.tile, "first_pixel");
     llvm::Value* block = e_.mul(at.outer, kernel_.panel);
     const auto address = [&](const View& view, llvm::Value* base, Index block) {
       return block_address(e_, view, base, {at.image, block, 0, pixel});
     };
     llvm::Value* weights = e_.element(arguments_.weights[0], e_.mul(block, block_floats_));
-    Values call{address(step_.inputs[0], arguments_.inputs[0], 0), nullptr, weights,
+    Values call{address(step_.inputs[0], arguments_.inputs[0], 0), sums, weights,
                 address(step_.output, arguments_.out, block)};
     for (size_t i = 1; i < step_.inputs.size(); ++i)
       call.push_back(address(step_.inputs[i], arguments_.inputs[i], block));
@@ -160,7 +159,7 @@ class Products {
   const Strips strips_;
   const int64_t ahead_lines_, share_floats_;
   ConvShape images_;        // whose rows are units
-  std::vector<int> ports_;  // entries of the table: of the output, then of the inputs between x and the sums
+  std::vector<int> ports_;  // entries of the table: of the output, then of the inputs after x
   llvm::Value* strides_ = nullptr;
   std::vector<std::pair<int, int>> variants_;  // pixels, second pixels
   std::vector<int> variant_of_;                // by tile

@@ -21,8 +21,8 @@ namespace {
 constexpr size_t kMaxThreads = 4;  // of more, the memory would be the bound
 constexpr size_t kTaken = 8;       // blocks that a thread takes at once
 
-// Maps the pages of a part of a file in one call, which takes half the time of faults page by page. Kernels
-// before 5.14 do not know it, and there are faults.
+// Maps the pages of a part of a file in one call, which takes three quarters of the time of faults (Zen 5).
+// Kernels before 5.14 do not know it, and there are faults.
 void map_pages(const void* data, size_t bytes) {
 #ifdef MADV_POPULATE_READ
   const auto begin = reinterpret_cast<uintptr_t>(data);

@@ -47,10 +47,10 @@ class StepBatch {
     size_t begin, end;  // of its part of the memory: what was placed since the case before
   };
   // `after`: what is in the case's part of the memory.
-  // Takes back what steps wrote to their scratch, which depends on how units are shared out.
-  void forget_scratch(const Case&, std::vector<float>& after) const;
   std::vector<float> output_of(const Case&, const std::vector<float>& after) const;
   std::string check_case(const Case&, const std::vector<float>& after) const;
+  // Takes back what steps wrote to their scratch, which depends on how units are shared out.
+  void forget_scratch(const Case&, std::vector<float>& after) const;
 
   Plan plan_;
   std::vector<Case> cases_;
