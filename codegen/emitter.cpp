@@ -248,17 +248,13 @@ void Emitter::store_block(const View& view, llvm::Value* value, llvm::Value* add
     store_scalar(builder.CreateExtractElement(value, lane), element(address, lane * view.stride_c));
 }
 
-void Emitter::prefetch(llvm::Value* address, Cache into) {
-  constexpr uint32_t kRead = 0, kData = 1;
-  builder.CreateIntrinsic(llvm::Intrinsic::prefetch, {ptr},
-                          {address, builder.getInt32(kRead), builder.getInt32(static_cast<uint32_t>(into)),
-                           builder.getInt32(kData)});
-}
-
-void Emitter::prefetch_weights(llvm::Value* address) {
-  // On Zen 5 prefetching into L2 only is as good as none at all: weights from memory make ResNeXt-50 slower
-  // by 7%. On Zen 3, whose L1 is small beside what a tile of AVX2 reads, it was found to be enough.
-  prefetch(address, target.vector_lanes >= 16 ? Cache::l1 : Cache::l2);
+void Emitter::prefetch(llvm::Value* address) {
+  // Into L2 alone is as good as not at all on Zen 5 (ResNeXt-50 7% slower), and 1% slower on Zen 3
+  // (ResNet-18).
+  constexpr uint32_t kRead = 0, kAllLevels = 3, kData = 1;
+  builder.CreateIntrinsic(
+      llvm::Intrinsic::prefetch, {ptr},
+      {address, builder.getInt32(kRead), builder.getInt32(kAllLevels), builder.getInt32(kData)});
 }
 
 // ---- arithmetic

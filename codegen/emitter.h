@@ -102,10 +102,7 @@ class Emitter {
   // A block of a view at `address`, whatever the view's channel stride; 0 loads one float into all lanes.
   llvm::Value* load_block(const View& view, llvm::Value* address, int lanes = 16, int width = 16);
   void store_block(const View& view, llvm::Value* value, llvm::Value* address, int lanes = 16);
-  enum class Cache : uint8_t { l1 = 3, l2 = 2 };  // as LLVM's prefetch numbers them
-  void prefetch(llvm::Value* address, Cache into);
-  // A line of weights that are needed some microseconds later.
-  void prefetch_weights(llvm::Value* address);
+  void prefetch(llvm::Value* address);  // a cache line
 
   // ---- arithmetic on floats or vectors of floats of any width
   llvm::Value* splat(double value);                                  // a block

@@ -59,21 +59,6 @@ llvm::Value* view_base(Emitter& e, llvm::Value* frame, const View& view) {
   return e.element(base, e.add(e.mul(image, view.stride_image), view.offset));
 }
 
-// Which block or panel of channels of step `to` comes first in the share of whoever computes units from
-// `begin` on of step `from`.
-llvm::Value* first_channel(Emitter& e, const Step& from, const Step& to, llvm::Value* begin) {
-  const std::string name = fmt::format("{}.first_channel_{}_{}_{}_{}", e.target.cpu, from.units, to.units,
-                                       channel_parts(to), to.strip);
-  llvm::Function* function = e.module.getFunction(name);
-  if (!function) {
-    const llvm::IRBuilderBase::InsertPointGuard guard(e.builder);
-    function = e.begin_function(name, {e.i64}, e.i64);
-    llvm::Value* position = e.div(e.mul(function->getArg(0), to.units), from.units);
-    e.builder.CreateRet(Strips(e, to).locate(position).channel);
-  }
-  return e.builder.CreateCall(function, {begin});
-}
-
 // The weights that whoever computes units from `begin` on of a step needs first in the next one that fetches
 // weights. After the last such step comes the first.
 llvm::Value* next_weights(Emitter& e, const Plan& plan, size_t step, llvm::Value* weights,
@@ -83,7 +68,8 @@ llvm::Value* next_weights(Emitter& e, const Plan& plan, size_t step, llvm::Value
     next = (next + 1) % plan.steps.size();
   } while (!fetched_floats(plan.steps[next]));
   const Step& to = plan.steps[next];
-  llvm::Value* channel = first_channel(e, plan.steps[step], to, begin);
+  llvm::Value* position = e.div(e.mul(begin, to.units), plan.steps[step].units);
+  llvm::Value* channel = Strips(e, to).channel_at(position);
   return e.element(weights, e.add(to.weights[0].offset, e.mul(channel, fetched_floats(to))));
 }
 

@@ -48,9 +48,8 @@ void emit_adaptive_pool(Emitter& e, const Step& step, const AdaptivePoolKernel& 
   const Shape& shape = out.shape;
   std::vector<int> is_masked(static_cast<size_t>(out.blocks()), 0);
   is_masked.back() = masked(step);
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    llvm::Value *plane = e.div(unit, shape.h()), *oh = e.rem(unit, shape.h());
-    llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
+  for_units(e, step, arguments, {shape.n(), shape.h()}, [&](const UnitIndex& at) {
+    llvm::Value *block = at.outer, *n = at.image, *oh = at.row;
     const Range rows = bin_range(e, oh, shape.h(), in.shape.h());
     llvm::Value* from = block_address(e, in, arguments.inputs[0], {n, block});
     llvm::Value* to = block_address(e, out, arguments.out, {n, block, oh});

@@ -11,9 +11,8 @@ void emit_channel_conv(Emitter& e, const Step& step, const ChannelConvKernel& ke
   const int64_t reach = kernel.size / 2;
   std::vector<int> is_last(static_cast<size_t>(out.blocks()), 0);
   is_last.back() = last_block_lanes(out) < kChannelBlock;
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
-    llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
+  for_units(e, step, arguments, {shape.n(), shape.h()}, [&](const UnitIndex& at) {
+    llvm::Value *block = at.outer, *n = at.image, *h = at.row;
     const NeighbourChannels x(e, step.inputs[0], arguments.inputs[0], {n, block, h}, reach);
     llvm::Value* to = block_address(e, out, arguments.out, {n, block, h});
     emit_by_class(e, block, is_last, [&](int last) {

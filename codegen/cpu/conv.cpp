@@ -106,15 +106,11 @@ class ConvUnits {
 
   void emit() {
     const int64_t passes = kernel_.pass_blocks ? ceil_div(kernel_.reduce_blocks, kernel_.pass_blocks) : 1;
-    if (passes == 1) return emit_at_once({{kernel_.reduce_blocks}, 0, {}, {}});
+    if (passes == 1) return emit_pass({{kernel_.reduce_blocks}, 0, arguments_.begin, arguments_.end});
     // Strip by strip, of those that the range of units reaches into.
     strips_.for_strips(arguments_.begin, arguments_.end, [&](const Strips::Share& share) {
       llvm::Value *begin = share.begin, *end = share.end;
-      const auto all = [&](const ReducePass& pass, Index number) {
-        e.for_range(begin, end, 1, [&](llvm::Value* position) {
-          emit_unit(strips_.locate(position), {pass, number, begin, end});
-        });
-      };
+      const auto all = [&](const ReducePass& pass, Index number) { emit_pass({pass, number, begin, end}); };
       all({kernel_.pass_blocks, true, false}, 0);
       e.for_range(1, passes - 1, 1,
                   [&](llvm::Value* pass) { all({kernel_.pass_blocks, false, false}, pass); });
@@ -129,78 +125,96 @@ class ConvUnits {
     Index number;
     llvm::Value *begin, *end;
   };
+  // What the tiles of a panel have in common: their arguments, or where these are counted from.
+  struct PanelArguments {
+    llvm::Value *index, *x, *weights;
+    Values places;  // of the result and of the inputs after x
+    llvm::Value *bias = nullptr, *ahead = nullptr;
+  };
 
-  void emit_at_once(const UnitPass& pass) {
-    if (arguments_.next)
-      return e.for_range(arguments_.begin, arguments_.end, 1,
-                         [&](llvm::Value* position) { emit_unit(strips_.locate(position), pass); });
-    for_units(e, step_, arguments_, [&](llvm::Value* unit) { emit_unit({.unit = unit}, pass); });
+  void emit_pass(const UnitPass& pass) {
+    strips_.for_runs(pass.begin, pass.end, [&](const Strips::Run& run) {
+      const PanelArguments panel = panel_arguments(run, pass);
+      emit_by_class(e, run.channel, panels_.class_of, [&](int p) {
+        e.for_range(run.begin, run.end, 1,
+                    [&](llvm::Value* i) { emit_tile(panel, e.add(run.first, i), i, p, pass.reduce); });
+      });
+    });
   }
 
   // The weights to be prefetched: those of the next panel, in a pass its part of them; after the pass's last
   // panel those of the first one for the next pass, after the last pass the next step's.
-  llvm::Value* next_weights(const Strips::Place& place, llvm::Value* w, const UnitPass& pass) const {
-    if (pass.reduce.whole()) return next_panel(e, strips_, place, arguments_, panels_.floats);
+  llvm::Value* next_weights(const Strips::Run& run, llvm::Value* w, const UnitPass& pass) const {
+    if (pass.reduce.whole()) return next_panel(e, strips_, run, arguments_, panels_.floats);
     llvm::Value* after = arguments_.next;
     if (!pass.reduce.ends) {
-      const Index offset = e.add(e.mul(strips_.locate(pass.begin).channel, panels_.floats),
+      const Index offset = e.add(e.mul(strips_.channel_at(pass.begin), panels_.floats),
                                  e.mul(e.add(pass.number, 1), pass_floats()));
       after = e.element(arguments_.weights[0], offset);
     }
-    return e.builder.CreateSelect(e.less(place.end, pass.end), e.element(w, panels_.floats), after);
+    return e.builder.CreateSelect(e.less(run.next, pass.end), e.element(w, panels_.floats), after);
   }
 
   int64_t pass_floats() const { return kernel_.pass_blocks * panels_.block_floats; }
 
-  void emit_unit(const Strips::Place& place, const UnitPass& unit_pass) {
-    const ReducePass& pass = unit_pass.reduce;
-    const UnitIndex at = decode_unit(e, place.unit, shape_, tiling_.tiles.size());
-    RowRange rows = valid_rows(e, shape_, at.row);
-    llvm::Value* pixel = first_pixel(e, tiling_, at.tile);
-    llvm::Value* block = e.mul(at.outer, kernel_.panel);
-    auto at_tile = [&](const View& view, llvm::Value* base) {
-      return block_address(e, view, base, {at.image, block, at.row, pixel});
-    };
-    Index first = e.table_entry(panels_.first_block, at.outer, "first_block");
-    llvm::Value* w =
-        e.element(arguments_.weights[0], e.table_entry(panels_.weight_offset, at.outer, "weight_offset"));
-    if (!pass.whole()) {
-      first = e.mul(unit_pass.number, kernel_.pass_blocks);
-      w = e.element(w, e.mul(unit_pass.number, pass_floats()));
-    }
-    BlockIndex window{at.image, first, e.sub(e.mul(at.row, shape_.stride_h), shape_.pad_top),
-                      e.sub(e.mul(pixel, shape_.stride_w), shape_.pad_left)};
-    Values call{block_address(e, step_.inputs[0], arguments_.inputs[0], window), w,
-                at_tile(step_.output, arguments_.out)};
-    for (size_t i = 1; i < step_.inputs.size(); ++i)
-      call.push_back(at_tile(step_.inputs[i], arguments_.inputs[i]));
-    if (kernel_.has_bias) call.push_back(e.element(arguments_.weights[1], e.mul(block, kChannelBlock)));
-    const int64_t block_floats =
-        pass.whole() ? weight_block_floats(kernel_) : pass.blocks * panels_.block_floats;
-    // Where each panel has one tile, weights are read once and in order, which the CPU prefetches by itself:
-    // fetching them twice made linear layers a third slower on Zen 5.
-    const int64_t ahead_lines =
-        arguments_.next && strips_.strip() > 1 ? ceil_div(block_floats, kLineFloats * strips_.strip()) : 0;
-    if (ahead_lines)
-      call.push_back(
-          e.element(next_weights(place, w, unit_pass), e.mul(place.of_strip, ahead_lines * kLineFloats)));
-    append_rows(e, rows, call);
-    if (panels_.indexed) call.push_back(at.outer);
+  // Cache lines of the next panel's weights that each tile fetches, for each of the panel's blocks. Where
+  // each panel has one tile, weights are read once and in order, which the CPU prefetches by itself: fetching
+  // them twice made linear layers a third slower on Zen 5.
+  int64_t ahead_lines(const ReducePass& pass) const {
+    if (!arguments_.next || strips_.strip() == 1) return 0;
+    const int64_t floats = pass.whole() ? weight_block_floats(kernel_) : pass.blocks * panels_.block_floats;
+    return ceil_div(floats, kLineFloats * strips_.strip());
+  }
 
-    emit_by_class(e, at.outer, panels_.class_of, [&](int p) {
-      emit_by_class(e, at.tile, tiling_.variant_of, [&](int v) {
-        ConvTile tile{step_,
-                      kernel_,
-                      shape_,
-                      tiling_.variants[static_cast<size_t>(v)],
-                      panels_.classes[static_cast<size_t>(p)],
-                      pass};
-        tile.ahead_lines = ahead_lines;
-        tile.rows = rows;
-        const char* part = pass.whole() ? "" : pass.starts ? ".first" : pass.ends ? ".last" : ".middle";
-        std::string tile_name = fmt::format("{}.panel{}.tile{}{}", name_, p, v, part);
-        e.builder.CreateCall(tile_function(e, tile, panels_.indexed, tile_name, emit_tile_), call);
-      });
+  PanelArguments panel_arguments(const Strips::Run& run, const UnitPass& pass) const {
+    llvm::Value* block = e.mul(run.channel, kernel_.panel);
+    Index first = e.table_entry(panels_.first_block, run.channel, "first_block");
+    llvm::Value* w =
+        e.element(arguments_.weights[0], e.table_entry(panels_.weight_offset, run.channel, "weight_offset"));
+    if (!pass.reduce.whole()) {
+      first = e.mul(pass.number, kernel_.pass_blocks);
+      w = e.element(w, e.mul(pass.number, pass_floats()));
+    }
+    PanelArguments panel{
+        run.channel, block_address(e, step_.inputs[0], arguments_.inputs[0], {0, first}), w, {}};
+    panel.places.push_back(block_address(e, step_.output, arguments_.out, {0, block}));
+    for (size_t i = 1; i < step_.inputs.size(); ++i)
+      panel.places.push_back(block_address(e, step_.inputs[i], arguments_.inputs[i], {0, block}));
+    if (kernel_.has_bias) panel.bias = e.element(arguments_.weights[1], e.mul(block, kChannelBlock));
+    if (ahead_lines(pass.reduce)) panel.ahead = next_weights(run, w, pass);
+    return panel;
+  }
+
+  // The tile of the images' part `part`, the `of_strip`-th of its strip, with panel class `p`.
+  void emit_tile(const PanelArguments& panel, llvm::Value* part, llvm::Value* of_strip, int p,
+                 const ReducePass& pass) {
+    const Part at = decode_part(e, parts_, part);
+    const RowRange rows = valid_rows(e, shape_, at.row);
+    llvm::Value* pixel = first_pixel(e, tiling_, at.tile);
+    const BlockIndex window{at.image, 0, e.sub(e.mul(at.row, shape_.stride_h), shape_.pad_top),
+                            e.sub(e.mul(pixel, shape_.stride_w), shape_.pad_left)};
+    Values call{block_address(e, step_.inputs[0], panel.x, window), panel.weights};
+    for (size_t i = 0; i < panel.places.size(); ++i)
+      call.push_back(block_address(e, i == 0 ? step_.output : step_.inputs[i], panel.places[i],
+                                   {at.image, 0, at.row, pixel}));
+    if (panel.bias) call.push_back(panel.bias);
+    const int64_t ahead = ahead_lines(pass);
+    if (ahead) call.push_back(e.element(panel.ahead, e.mul(of_strip, ahead * kLineFloats)));
+    append_rows(e, rows, call);
+    if (panels_.indexed) call.push_back(panel.index);
+
+    emit_by_class(e, at.tile, tiling_.variant_of, [&](int v) {
+      ConvTile tile{step_,
+                    kernel_,
+                    shape_,
+                    tiling_.variants[static_cast<size_t>(v)],
+                    panels_.classes[static_cast<size_t>(p)],
+                    pass};
+      tile.ahead_lines = ahead;
+      tile.rows = rows;
+      const char* name_of_pass = pass.whole() ? "" : pass.starts ? ".first" : pass.ends ? ".last" : ".middle";
+      std::string tile_name = fmt::format("{}.panel{}.tile{}{}", name_, p, v, name_of_pass);
+      e.builder.CreateCall(tile_function(e, tile, panels_.indexed, tile_name, emit_tile_), call);
     });
   }
 
@@ -212,6 +226,7 @@ class ConvUnits {
   llvm::function_ref<void(const ConvTile&)> emit_tile_;
   const ConvShape shape_ = row_shape(kernel_);
   const Tiling tiling_ = make_tiling(shape_, kernel_.tiles);
+  const PartGrid parts_{shape_.n, shape_.oh, static_cast<int64_t>(tiling_.tiles.size())};
   const std::string name_ = e.builder.GetInsertBlock()->getParent()->getName().str();
   const Strips strips_{e, step_};
 };

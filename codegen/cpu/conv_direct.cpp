@@ -71,7 +71,7 @@ int64_t lines_per_row(const ConvTile& tile) {
 void prefetch_lines(Emitter& e, const ConvTile& tile, llvm::Value* ahead, int64_t lines) {
   for (int64_t j = 0; tile.ahead_lines && j < tile.kernel.panel; ++j)
     for (int64_t i = 0; i < lines; ++i)
-      e.prefetch_weights(e.element(ahead, j * weight_block_floats(tile.kernel) + i * kLineFloats));
+      e.prefetch(e.element(ahead, j * weight_block_floats(tile.kernel) + i * kLineFloats));
 }
 
 // Input block `block`, of `channels` channels, for the kernel rows `rows`.

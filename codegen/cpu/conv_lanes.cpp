@@ -156,7 +156,7 @@ void prefetch_next_row(Emitter& e, const ConvTile& tile, int half) {
   const int64_t columns = tile.variant.pixels * s.stride_w, lines = columns * s.stride_h;
   for (int64_t i = half * lines / 2; i < (half + 1) * lines / 2; ++i) {
     const int64_t row = (s.kh - 1) * s.dilation_h + 1 + i / columns, column = s.kw / 2 + i % columns;
-    e.prefetch(e.element(tile.x, row * view.stride_h + column * view.stride_w), Emitter::Cache::l1);
+    e.prefetch(e.element(tile.x, row * view.stride_h + column * view.stride_w));
   }
 }
 

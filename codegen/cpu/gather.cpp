@@ -142,9 +142,8 @@ void emit_gather(Emitter& e, const Step& step, const GatherKernel& kernel, const
   const Pair stride = kernel.gathering.step;
   const Gather gather = make_gather(step, kernel);
   llvm::Value* fill = constant_block(e, kernel.gathering.fill);
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
-    llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
+  for_units(e, step, arguments, {shape.n(), shape.h()}, [&](const UnitIndex& at) {
+    llvm::Value *block = at.outer, *n = at.image, *h = at.row;
     llvm::Value* to = block_address(e, out, arguments.out, {n, block, h});
     emit_by_class(e, block, gather.class_of, [&](int c) {
       const GatherClass& gather_class = gather.classes[static_cast<size_t>(c)];

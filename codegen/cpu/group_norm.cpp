@@ -47,8 +47,8 @@ void emit_moments(Emitter& e, const Step& step, const KernelArguments& arguments
   std::vector<int> is_partial(static_cast<size_t>(out.blocks()), 0);
   is_partial.back() = tail != 0;
   llvm::Value* share = e.splat(1.0 / static_cast<double>(shape.h() * shape.w()));
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    llvm::Value *block = e.div(unit, shape.n()), *n = e.rem(unit, shape.n());
+  for_units(e, step, arguments, {shape.n()}, [&](const UnitIndex& at) {
+    llvm::Value *block = at.outer, *n = at.image;
     llvm::Value* image = block_address(e, in, arguments.inputs[0], {n, block});
     llvm::Value* to = block_address(e, out, arguments.out, {n, block});
     emit_by_class(e, block, is_partial, [&](int partial) {

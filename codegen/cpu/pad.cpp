@@ -13,9 +13,8 @@ void emit_pad(Emitter& e, const Step& step, const PadKernel& kernel, const Kerne
   const int64_t end = std::clamp<int64_t>(kernel.left + in.shape.w(), begin, shape.w());
   std::vector<int> is_masked(static_cast<size_t>(out.blocks()), 0);
   is_masked.back() = masked(step);
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
-    llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
+  for_units(e, step, arguments, {shape.n(), shape.h()}, [&](const UnitIndex& at) {
+    llvm::Value *block = at.outer, *n = at.image, *h = at.row;
     llvm::Value* row = e.sub(h, kernel.top);
     llvm::Value* from = block_address(e, in, arguments.inputs[0], {n, block, row});
     llvm::Value* to = block_address(e, out, arguments.out, {n, block, h});

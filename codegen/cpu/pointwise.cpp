@@ -215,13 +215,16 @@ void emit_pointwise(Emitter& e, const Step& step, const PointwiseKernel& kernel,
           : channel_lines;
 
   // Units are rows; those of one block of one image are taken together.
-  Strips(e, step).for_runs(arguments.begin, arguments.end, [&](llvm::Value* begin, llvm::Value* end) {
-    llvm::Value* planes_end = e.div(e.add(end, rows - 1), rows);
-    e.for_range(e.div(begin, rows), planes_end, 1, [&](llvm::Value* plane) {
-      llvm::Value* first_unit = e.mul(plane, rows);
-      llvm::Value* row_begin = e.max(0, e.sub(begin, first_unit));
-      llvm::Value* row_end = e.min(rows, e.sub(end, first_unit));
-      BlockIndex start{e.rem(plane, shape.n()), e.div(plane, shape.n())};
+  Strips(e, step).for_runs(arguments.begin, arguments.end, [&](const Strips::Run& run) {
+    llvm::Value *begin = e.add(run.first, run.begin), *end = e.add(run.first, run.end);
+    const bool one_image = shape.n() == 1;
+    const Index first_image = one_image ? Index(0) : e.div(begin, rows);
+    const Index end_image = one_image ? Index(1) : e.div(e.add(end, rows - 1), rows);
+    e.for_range(first_image, end_image, 1, [&](llvm::Value* image) {
+      llvm::Value* first_row = e.mul(image, rows);
+      llvm::Value* row_begin = e.max(0, e.sub(begin, first_row));
+      llvm::Value* row_end = e.min(rows, e.sub(end, first_row));
+      BlockIndex start{image, run.channel};
       if (contiguous) return line(e, p, start, e.mul(row_begin, width), e.mul(row_end, width));
       e.for_range(row_begin, row_end, 1, [&](llvm::Value* row) {
         start.h = row;

@@ -146,8 +146,8 @@ void emit_windows(Emitter& e, const Step& step, const PoolKernel& kernel, const 
   }
   std::string name = e.builder.GetInsertBlock()->getParent()->getName().str();
 
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    UnitIndex at = decode_unit(e, unit, shape, tiling.tiles.size());
+  const PartGrid parts{shape.n, shape.oh, static_cast<int64_t>(tiling.tiles.size())};
+  for_units(e, step, arguments, parts, [&](const UnitIndex& at) {
     RowRange rows = valid_rows(e, shape, at.row);
     llvm::Value* pixel = first_pixel(e, tiling, at.tile);
     Index height = kernel.mode == Mode::average ? window_height(e, kernel, rows, at.row) : Index(0);
@@ -191,8 +191,8 @@ void emit_global_average(Emitter& e, const Step& step, const PoolKernel& kernel,
   const View& view = step.inputs[0];
   bool joined = view.stride_h == shape.iw * view.stride_w;
   int64_t rows = joined ? 1 : shape.ih, columns = joined ? shape.ih * shape.iw : shape.iw;
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    llvm::Value *image = e.rem(unit, shape.n), *block = e.div(unit, shape.n);
+  for_units(e, step, arguments, {shape.n}, [&](const UnitIndex& at) {
+    llvm::Value *image = at.image, *block = at.outer;
     llvm::Value* x = block_address(e, view, arguments.inputs[0], {image, block});
     llvm::Value* out = block_address(e, step.output, arguments.out, {image, block});
     emit_by_class(e, block, last_block_class(step), [&](int last) {

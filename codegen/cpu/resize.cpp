@@ -54,9 +54,8 @@ void emit_resize(Emitter& e, const Step& step, const ResizeKernel& kernel, const
   const Shape& shape = out.shape;
   std::vector<int> is_masked(static_cast<size_t>(out.blocks()), 0);
   is_masked.back() = masked(step);
-  for_units(e, step, arguments, [&](llvm::Value* unit) {
-    llvm::Value *plane = e.div(unit, shape.h()), *h = e.rem(unit, shape.h());
-    llvm::Value *block = e.div(plane, shape.n()), *n = e.rem(plane, shape.n());
+  for_units(e, step, arguments, {shape.n(), shape.h()}, [&](const UnitIndex& at) {
+    llvm::Value *block = at.outer, *n = at.image, *h = at.row;
     llvm::Value* image = block_address(e, in, arguments.inputs[0], {n, block});
     llvm::Value* to = block_address(e, out, arguments.out, {n, block, h});
     const AxisTap row = axis_tap(e, kernel.taps.rows, in.stride_h, h);

@@ -34,7 +34,6 @@ class Products {
         strips_(e, step),
         ahead_lines_(prefetched_lines(kernel, strips_.strip())),
         share_floats_(kProducts * step.inputs[0].blocks() / 2 * ahead_lines_ * kLineFloats) {
-    images_.n = step.output.shape.n();
     StrideTable table(step.inputs[0], out_half_ * kChannelBlock, block_floats_, sums_places());
     for (const RowTile& tile : kernel.tiles) {
       const auto second = static_cast<int>(std::clamp<int64_t>(kernel.second - tile.x, 0, tile.pixels));
@@ -51,20 +50,26 @@ class Products {
 
   void emit() {
     strips_.for_strips(arguments_.begin, arguments_.end, [&](const Strips::Share& share) {
-      e_.for_range(share.begin, share.end, 1, [&](llvm::Value* position) { multiply(share, position); });
+      strips_.for_runs(share.begin, share.end, [&](const Strips::Run& run) {
+        emit_by_class(e_, run.channel, panel_classes(), [&](int panel) {
+          const int64_t rest = out_half_ % kernel_.panel;
+          emit_run(share, run, panel == 0 ? kernel_.panel : static_cast<int>(rest));
+        });
+      });
     });
   }
 
  private:
-  void multiply(const Strips::Share& share, llvm::Value* position) {
-    const Strips::Place place = strips_.locate(position);
-    const UnitIndex at = decode_unit(e_, place.unit, images_, kernel_.tiles.size());
-    Values call = arguments_of(at, place, sums_of(share, place));
-    call.push_back(e_.less(e_.sub(position, share.begin), share.parts));
-    emit_by_class(e_, at.outer, panel_classes(), [&](int panel) {
-      const int64_t rest = out_half_ % kernel_.panel;
-      const int blocks = panel == 0 ? kernel_.panel : static_cast<int>(rest);
-      emit_by_class(e_, at.tile, variant_of_,
+  void emit_run(const Strips::Share& share, const Strips::Run& run, int blocks) {
+    const PartGrid parts{step_.output.shape.n(), 1, static_cast<int64_t>(kernel_.tiles.size())};
+    const PanelArguments panel = panel_arguments(run);
+    // Of all that are multiplied, those of the first panel form their sums.
+    llvm::Value* formed = e_.sub(e_.add(share.begin, share.parts), run.position);
+    e_.for_range(run.begin, run.end, 1, [&](llvm::Value* i) {
+      const Part part = decode_part(e_, parts, e_.add(run.first, i));
+      Values call = tile_arguments(panel, part, sums_of(share, i), i);
+      call.push_back(e_.less(i, formed));
+      emit_by_class(e_, part.tile, variant_of_,
                     [&](int v) { e_.builder.CreateCall(tile_function(blocks, v), call); });
     });
   }
@@ -78,12 +83,12 @@ class Products {
   }
 
   // Where a tile's sums are, see plan.h. With a single panel no other tile's are needed any more.
-  llvm::Value* sums_of(const Strips::Share& share, const Strips::Place& place) {
+  llvm::Value* sums_of(const Strips::Share& share, llvm::Value* of_strip) {
     llvm::Value* room = share.begin;
     if (strips_.channels() > 1) {
       llvm::Value* room_of_strip = e_.add(e_.mul(share.strip, strips_.strip()), strips_.parts());
       llvm::Value* room_of_whole = e_.mul(strips_.first_whole(arguments_.begin), strips_.strip());
-      room = e_.add(e_.builder.CreateSelect(share.from_start, room_of_whole, room_of_strip), place.of_strip);
+      room = e_.add(e_.builder.CreateSelect(share.from_start, room_of_whole, room_of_strip), of_strip);
     }
     return e_.element(arguments_.scratch, e_.mul(room, step_.scratch->stride_n));
   }
@@ -95,25 +100,40 @@ class Products {
     return classes;
   }
 
-  Values arguments_of(const UnitIndex& at, const Strips::Place& place, llvm::Value* sums) {
-    llvm::Value* pixel = e_.table_entry(first_pixel_, at.tile, "first_pixel");
-    llvm::Value* block = e_.mul(at.outer, kernel_.panel);
-    const auto address = [&](const View& view, llvm::Value* base, Index block) {
-      return block_address(e_, view, base, {at.image, block, 0, pixel});
-    };
-    llvm::Value* weights = e_.element(arguments_.weights[0], e_.mul(block, block_floats_));
-    Values call{address(step_.inputs[0], arguments_.inputs[0], 0), sums, weights,
-                address(step_.output, arguments_.out, block)};
+  // Those that the tiles of a panel have in common, or where theirs are counted from.
+  struct PanelArguments {
+    llvm::Value *weights, *next;  // and those to be fetched
+    Values places;                // of the result and of the inputs after x
+    Values constants;
+  };
+  PanelArguments panel_arguments(const Strips::Run& run) {
+    llvm::Value* block = e_.mul(run.channel, kernel_.panel);
+    PanelArguments panel{e_.element(arguments_.weights[0], e_.mul(block, block_floats_)),
+                         next_panel(e_, strips_, run, arguments_, kernel_.panel * block_floats_),
+                         {},
+                         {}};
+    panel.places.push_back(block_address(e_, step_.output, arguments_.out, {0, block}));
     for (size_t i = 1; i < step_.inputs.size(); ++i)
-      call.push_back(address(step_.inputs[i], arguments_.inputs[i], block));
-    call.push_back(arguments_.weights[1]);
+      panel.places.push_back(block_address(e_, step_.inputs[i], arguments_.inputs[i], {0, block}));
+    panel.constants.push_back(arguments_.weights[1]);
     for (size_t i = 2; i < arguments_.weights.size(); ++i)
-      call.push_back(e_.element(arguments_.weights[i], e_.mul(block, kChannelBlock)));
+      panel.constants.push_back(e_.element(arguments_.weights[i], e_.mul(block, kChannelBlock)));
+    return panel;
+  }
+
+  Values tile_arguments(const PanelArguments& panel, const Part& part, llvm::Value* sums,
+                        llvm::Value* of_strip) {
+    llvm::Value* pixel = e_.table_entry(first_pixel_, part.tile, "first_pixel");
+    const auto address = [&](const View& view, llvm::Value* base) {
+      return block_address(e_, view, base, {part.image, 0, 0, pixel});
+    };
+    Values call{address(step_.inputs[0], arguments_.inputs[0]), sums, panel.weights};
+    for (size_t i = 0; i < panel.places.size(); ++i)
+      call.push_back(address(i == 0 ? step_.output : step_.inputs[i], panel.places[i]));
+    call.append(panel.constants);
     // The next panel's weights, a share with each tile, the last of them again with the rest.
-    const int64_t panel_floats = kernel_.panel * block_floats_;
-    llvm::Value* done =
-        e_.min(e_.mul(place.of_strip, share_floats_), std::max<int64_t>(0, panel_floats - share_floats_));
-    call.push_back(e_.element(next_panel(e_, strips_, place, arguments_, panel_floats), done));
+    const int64_t rest = std::max<int64_t>(0, kernel_.panel * block_floats_ - share_floats_);
+    call.push_back(e_.element(panel.next, e_.min(e_.mul(of_strip, share_floats_), rest)));
     call.push_back(strides_);
     return call;
   }
@@ -158,7 +178,6 @@ class Products {
   const int64_t block_floats_, out_half_;
   const Strips strips_;
   const int64_t ahead_lines_, share_floats_;
-  ConvShape images_;        // whose rows are units
   std::vector<int> ports_;  // entries of the table: of the output, then of the inputs after x
   llvm::Value* strides_ = nullptr;
   std::vector<std::pair<int, int>> variants_;  // pixels, second pixels

@@ -59,11 +59,8 @@ void emit_strassen_sums(Emitter& e, const Step& step, const StrassenSumsKernel& 
                         const KernelArguments& arguments) {
   const PairSums sums(e, step, arguments);
   const Shape& x = step.inputs[0].shape;
-  ConvShape units;
-  units.n = x.n();
-  const auto chunks = static_cast<size_t>(ceil_div(x.w(), strassen_chunk(x.w())));
-  for_units(e, step, arguments,
-            [&](llvm::Value* unit) { sums.chunk(decode_unit(e, unit, units, chunks), kernel.second); });
+  for_units(e, step, arguments, {x.n(), 1, ceil_div(x.w(), strassen_chunk(x.w()))},
+            [&](const UnitIndex& at) { sums.chunk(at, kernel.second); });
 }
 
 }  // namespace cardinal

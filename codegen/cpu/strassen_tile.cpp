@@ -132,7 +132,7 @@ class Reduction {
   }
 
   void prefetch(llvm::Value* ahead) {
-    for (int64_t i = 0; i < form_.ahead_lines; ++i) e_.prefetch_weights(e_.element(ahead, i * kLineFloats));
+    for (int64_t i = 0; i < form_.ahead_lines; ++i) e_.prefetch(e_.element(ahead, i * kLineFloats));
   }
 
   // The block of the factor that comes after `block`, at x, into the L1 cache: after the last, the first of

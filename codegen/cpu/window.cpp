@@ -1,5 +1,7 @@
 #include "codegen/cpu/window.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace cardinal {
@@ -45,32 +47,30 @@ llvm::Value* first_pixel(Emitter& e, const Tiling& tiling, llvm::Value* tile) {
   return e.table_entry(first, tile, "first_pixel");
 }
 
-// The parts of strip `index / channels` for channel `index % channels`.
-Strips::Run Strips::run(llvm::Value* index) const {
+Strips::Place Strips::place(llvm::Value* index) const {
+  if (strip_ == parts_) return {index, index, e_.integer(0), e_.mul(index, parts_), e_.integer(parts_)};
   llvm::Value *strip = e_.div(index, channels_), *channel = e_.rem(index, channels_);
   llvm::Value* first = e_.mul(strip, strip_);
   llvm::Value* length = parts_ % strip_ == 0 ? e_.integer(strip_) : e_.min(strip_, e_.sub(parts_, first));
-  return {index, e_.add(e_.mul(first, channels_), e_.mul(channel, length)),
-          e_.add(e_.mul(channel, parts_), first), length};
+  return {index, channel, first, e_.add(e_.mul(first, channels_), e_.mul(channel, length)), length};
 }
 
-Strips::Run Strips::run_at(llvm::Value* position) const {
-  llvm::Value* strip = e_.div(position, channels_ * strip_);
-  const Run first = run(e_.mul(strip, channels_));
-  llvm::Value* channel = e_.builder.CreateUDiv(e_.sub(position, first.position), first.length);
-  return run(e_.add(first.index, channel));
-}
-
-Strips::Place Strips::locate(llvm::Value* position) const {
-  if (single()) {
-    llvm::Value* channel = e_.div(position, parts_);
-    return {position, channel, e_.rem(position, parts_), e_.mul(e_.add(channel, 1), parts_)};
+llvm::Value* Strips::index_at(llvm::Value* position) const {
+  if (strip_ == parts_) return e_.div(position, parts_);
+  const std::string name = fmt::format("{}.run_{}_{}_{}", e_.target.cpu, channels_, parts_, strip_);
+  llvm::Function* function = e_.module.getFunction(name);
+  if (!function) {
+    const llvm::IRBuilderBase::InsertPointGuard guard(e_.builder);
+    function = e_.begin_function(name, {e_.i64}, e_.i64);
+    llvm::Value* at = function->getArg(0);
+    const Place first = place(e_.mul(e_.div(at, channels_ * strip_), channels_));
+    llvm::Value* channel = e_.builder.CreateUDiv(e_.sub(at, first.position), first.length);
+    e_.builder.CreateRet(e_.add(first.index, channel));
   }
-  const Run run = run_at(position);
-  llvm::Value* of_strip = e_.sub(position, run.position);
-  return {e_.add(run.unit, of_strip), e_.rem(run.index, channels_), of_strip,
-          e_.add(run.position, run.length)};
+  return e_.builder.CreateCall(function, {position});
 }
+
+llvm::Value* Strips::channel_at(llvm::Value* position) const { return place(index_at(position)).channel; }
 
 llvm::Value* Strips::first_whole(llvm::Value* begin) const {
   const int64_t units = channels_ * strip_;
@@ -91,40 +91,46 @@ void Strips::for_strips(llvm::Value* begin, llvm::Value* end,
   });
 }
 
-void Strips::for_runs(llvm::Value* begin, llvm::Value* end,
-                      llvm::function_ref<void(llvm::Value*, llvm::Value*)> body) const {
-  if (single()) return body(begin, end);
-  llvm::Value* past_last = e_.add(run_at(e_.sub(end, 1)).index, 1);
-  e_.for_range(run_at(begin).index, past_last, 1, [&](llvm::Value* index) {
-    const Run r = run(index);
-    const auto unit = [&](llvm::Value* position) { return e_.add(r.unit, e_.sub(position, r.position)); };
-    body(unit(e_.max(begin, r.position)), unit(e_.min(end, e_.add(r.position, r.length))));
+void Strips::for_runs(llvm::Value* begin, llvm::Value* end, llvm::function_ref<void(const Run&)> body) const {
+  llvm::Value *first = index_at(begin), *last = index_at(e_.sub(end, 1));
+  llvm::Value* end_index = e_.builder.CreateSelect(e_.less(begin, end), e_.add(last, 1), first);
+  e_.for_range(first, end_index, 1, [&](llvm::Value* index) {
+    const Place p = place(index);
+    body({p.channel, p.first, e_.max(0, e_.sub(begin, p.position)), e_.min(p.length, e_.sub(end, p.position)),
+          p.position, e_.add(p.position, p.length)});
   });
 }
 
-void for_units(Emitter& e, const Step& step, const KernelArguments& arguments,
-               llvm::function_ref<void(llvm::Value*)> body) {
-  Strips(e, step).for_runs(arguments.begin, arguments.end,
-                           [&](llvm::Value* begin, llvm::Value* end) { e.for_range(begin, end, 1, body); });
-}
-
-llvm::Value* next_panel(Emitter& e, const Strips& strips, const Strips::Place& place,
+llvm::Value* next_panel(Emitter& e, const Strips& strips, const Strips::Run& run,
                         const KernelArguments& arguments, int64_t floats) {
-  llvm::Value* panel = e.rem(e.add(place.channel, 1), strips.channels());
-  return e.builder.CreateSelect(e.less(place.end, arguments.end),
+  llvm::Value* panel = e.rem(e.add(run.channel, 1), strips.channels());
+  return e.builder.CreateSelect(e.less(run.next, arguments.end),
                                 e.element(arguments.weights[0], e.mul(panel, floats)), arguments.next);
 }
 
-UnitIndex decode_unit(Emitter& e, llvm::Value* unit, const ConvShape& shape, size_t tiles) {
-  UnitIndex index{};
-  auto count = static_cast<int64_t>(tiles);
-  index.tile = e.rem(unit, count);
-  unit = e.div(unit, count);
-  index.row = e.rem(unit, shape.oh);
-  unit = e.div(unit, shape.oh);
-  index.image = e.rem(unit, shape.n);
-  index.outer = e.div(unit, shape.n);
-  return index;
+Part decode_part(Emitter& e, const PartGrid& grid, llvm::Value* part) {
+  // The last quotient needs no remainder.
+  const auto split = [&](int64_t count, bool is_last) {
+    llvm::Value* remainder = is_last && count > 1 ? part : e.rem(part, count);
+    part = is_last ? e.integer(0) : e.div(part, count);
+    return remainder;
+  };
+  Part result{};
+  result.tile = split(grid.tiles, grid.rows == 1 && grid.images == 1);
+  result.row = split(grid.rows, grid.images == 1);
+  result.image = part;
+  return result;
+}
+
+void for_units(Emitter& e, const Step& step, const KernelArguments& arguments, const PartGrid& grid,
+               llvm::function_ref<void(const UnitIndex&)> body) {
+  const Strips strips(e, step);
+  strips.for_runs(arguments.begin, arguments.end, [&](const Strips::Run& run) {
+    e.for_range(run.begin, run.end, 1, [&](llvm::Value* i) {
+      const Part part = decode_part(e, grid, e.add(run.first, i));
+      body({run.channel, part.image, part.row, part.tile});
+    });
+  });
 }
 
 RowRange valid_rows(Emitter& e, const ConvShape& shape, llvm::Value* row) {

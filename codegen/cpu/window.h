@@ -45,17 +45,20 @@ class Strips {
         parts_(step.units / channels_),
         strip_(step.strip ? std::min(step.strip, parts_) : parts_) {}
   int64_t channels() const { return channels_; }
+  int64_t parts() const { return parts_; }
   int64_t strip() const { return strip_; }
-  bool single() const { return strip_ == parts_; }
 
-  struct Place {
-    llvm::Value* unit = nullptr;      // as plan.h counts
-    llvm::Value* channel = nullptr;   // its block or panel
-    llvm::Value* of_strip = nullptr;  // which part of its strip it is
-    llvm::Value* end = nullptr;  // the position of the first unit after it whose channel or strip is another
+  // Consecutive units of a strip that have the channels in common.
+  struct Run {
+    llvm::Value* channel = nullptr;                // their block or panel
+    llvm::Value* first = nullptr;                  // the strip's first part
+    llvm::Value *begin = nullptr, *end = nullptr;  // the parts, counted from that one
+    // The positions of the strip's first part and of that after its last one, with these channels.
+    llvm::Value *position = nullptr, *next = nullptr;
   };
-  // Of the unit that is done as the `position`-th.
-  Place locate(llvm::Value* position) const;
+  // body(run) for the units done from the `begin`-th to the `end`-th.
+  void for_runs(llvm::Value* begin, llvm::Value* end, llvm::function_ref<void(const Run&)> body) const;
+  llvm::Value* channel_at(llvm::Value* position) const;
   // The units of one strip among those done from `begin` to `end`.
   struct Share {
     llvm::Value *begin, *end;  // positions
@@ -66,34 +69,38 @@ class Strips {
   void for_strips(llvm::Value* begin, llvm::Value* end, llvm::function_ref<void(const Share&)> body) const;
   // The first strip all of whose units come after `begin`, counted from 0.
   llvm::Value* first_whole(llvm::Value* begin) const;
-  int64_t parts() const { return parts_; }
-  // body(begin, end) for runs of consecutive units that together are those done from `begin` to `end`.
-  void for_runs(llvm::Value* begin, llvm::Value* end,
-                llvm::function_ref<void(llvm::Value*, llvm::Value*)> body) const;
 
  private:
-  struct Run {
-    llvm::Value *index, *position, *unit, *length;
+  // A strip's parts with some channels; `index` counts them in the order in which they are done.
+  struct Place {
+    llvm::Value *index, *channel, *first, *position, *length;
   };
-  Run run(llvm::Value* index) const;
-  Run run_at(llvm::Value* position) const;
+  Place place(llvm::Value* index) const;
+  llvm::Value* index_at(llvm::Value* position) const;
 
   Emitter& e_;
   int64_t channels_, parts_, strip_;
 };
-// body(unit) for all units [arguments.begin, arguments.end), counted as plan.h does.
-void for_units(Emitter&, const Step&, const KernelArguments&, llvm::function_ref<void(llvm::Value*)> body);
 
-// The weights that follow those of a unit's panel: of the next panel that is computed, `floats` apart, or of
+// The weights that follow those of a run's panel: of the next panel that is computed, `floats` apart, or of
 // the next step.
-llvm::Value* next_panel(Emitter&, const Strips&, const Strips::Place&, const KernelArguments&,
-                        int64_t floats);
+llvm::Value* next_panel(Emitter&, const Strips&, const Strips::Run&, const KernelArguments&, int64_t floats);
 
-// unit = ((outer * images + image) * rows + row) * tiles + tile
-struct UnitIndex {
-  llvm::Value *outer, *image, *row, *tile;
+// A part of the images is a tile of a row of one: (image * rows + row) * tiles + tile.
+struct PartGrid {
+  int64_t images = 1, rows = 1, tiles = 1;
 };
-UnitIndex decode_unit(Emitter&, llvm::Value* unit, const ConvShape&, size_t tiles);
+struct Part {
+  llvm::Value *image, *row, *tile;
+};
+Part decode_part(Emitter&, const PartGrid&, llvm::Value* part);
+
+struct UnitIndex {
+  llvm::Value *outer, *image, *row, *tile;  // outer: the block or panel
+};
+// body(unit) for all units [arguments.begin, arguments.end) of a step.
+void for_units(Emitter&, const Step&, const KernelArguments&, const PartGrid&,
+               llvm::function_ref<void(const UnitIndex&)> body);
 
 // The kernel rows [begin, end) inside the image for an output row; constants if that is all of them
 // everywhere.

@@ -262,10 +262,7 @@ class RowOfTiles {
 void emit_winograd(Emitter& e, const Step& step, const WinogradKernel& kernel,
                    const KernelArguments& arguments) {
   const RowOfTiles row(e, step, kernel, arguments);
-  ConvShape units;
-  units.n = kernel.shape.n;
-  units.oh = row.rows();
-  for_units(e, step, arguments, [&](llvm::Value* unit) { row.emit(decode_unit(e, unit, units, 1)); });
+  for_units(e, step, arguments, {kernel.shape.n, row.rows()}, [&](const UnitIndex& at) { row.emit(at); });
 }
 
 }  // namespace cardinal
