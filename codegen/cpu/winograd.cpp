@@ -1,10 +1,13 @@
 // The two sides of a Winograd convolution.
 //
 //   for each unit (block, image, row of tiles), for each tile of the row:
-//     tile function of (rows, columns inside the image):                   never inlined
+//     tile function of (rows, columns inside the image):   never inlined; all layers share those of the input
 //       input:  d = x's window, zero outside the image;  V[e] = (B^T d B)[e]
 //       output: y = A^T M A;  out[i][j] = epilogue(y[i][j] + bias), as far as the image goes
 #include "passes/winograd.h"
+
+#include <fmt/format.h>
+
 #include "codegen/cpu/conv.h"
 #include "codegen/epilogue.h"
 
@@ -101,37 +104,43 @@ struct Tile {
   llvm::Value* out = nullptr;   // element 0 of the transformed tile, or the first output
   llvm::Value* bias = nullptr;  // of the block; null if there is none
   Values operands;              // at the first output
+  // Floats from one element of a transformed tile to the next, and from one row of x to the next. Parameters
+  // on the input side, so that layers of all shapes share its functions: they would be half of GoogLeNet's
+  // code.
+  Index element_floats = 0, row_floats = 0;
 
-  // Floats from one element of a transformed tile to the next.
-  int64_t element_floats() const {
-    const View& view = kernel.side == WinogradKernel::Side::input ? step.output : step.inputs[0];
-    return view.blocks() / winograd_elements(kernel.outputs) * view.stride_block;
-  }
+  bool input() const { return kernel.side == WinogradKernel::Side::input; }
+  const View& x() const { return step.inputs[0]; }
+  int x_lanes() const { return is_last_block ? last_block_lanes(x()) : static_cast<int>(kChannelBlock); }
 };
+
+// Of a view that holds the transformed tiles.
+int64_t element_floats(const View& view, const WinogradKernel& kernel) {
+  return view.blocks() / winograd_elements(kernel.outputs) * view.stride_block;
+}
 
 // Lanes [first, first + width) of an input tile.
 void emit_input(Emitter& e, const Tile& tile, int first, int width) {
   const WinogradTransform& winograd = winograd_transform(tile.kernel.outputs);
-  const View& x = tile.step.inputs[0];
-  const int lanes = tile.is_last_block ? last_block_lanes(x) : static_cast<int>(kChannelBlock);
+  const View& x = tile.x();
   const auto side = static_cast<int64_t>(winograd.input.size());
   auto column = [&](size_t w) {
     Values values(winograd.input.size());
     const auto column = static_cast<int64_t>(w);
     if (column < tile.columns.begin || column >= tile.columns.end) return values;
     for (int64_t row = tile.rows.begin; row < tile.rows.end; ++row) {
-      llvm::Value* at = block_address(e, x, tile.in, {.h = row, .w = column});
-      values[static_cast<size_t>(row)] =
-          e.load_block(x, e.element(at, first * x.stride_c), lanes - first, width);
+      llvm::Value* at = e.element(tile.in, e.mul(tile.row_floats, row));
+      at = e.element(at, column * x.stride_w + first * x.stride_c);
+      values[static_cast<size_t>(row)] = e.load_block(x, at, tile.x_lanes() - first, width);
     }
     return values;
   };
   auto row = [&](size_t y, const Values& values) {
+    llvm::Value* out = e.element(tile.out, e.mul(tile.element_floats, static_cast<int64_t>(y) * side));
     for (size_t i = 0; i < values.size(); ++i) {
-      const int64_t element = static_cast<int64_t>(y) * side + static_cast<int64_t>(i);
       llvm::Value* zero = llvm::Constant::getNullValue(llvm::FixedVectorType::get(e.f32, width));
-      e.store_block(tile.step.output, values[i] ? values[i] : zero,
-                    e.element(tile.out, element * tile.element_floats() + first));
+      llvm::Value* at = e.element(out, e.mul(tile.element_floats, static_cast<int64_t>(i)));
+      e.store_block(tile.step.output, values[i] ? values[i] : zero, e.element(at, first));
     }
   };
   transform(e, {winograd.input_parts, winograd.input}, column, row);
@@ -148,8 +157,8 @@ void emit_output(Emitter& e, const Tile& tile, int first, int width) {
     Values values;
     for (int64_t y = 0; y < side; ++y) {
       const int64_t element = y * side + static_cast<int64_t>(x);
-      values.push_back(
-          e.load_block(products, e.element(tile.in, element * tile.element_floats() + first), width, width));
+      llvm::Value* at = e.element(tile.in, e.mul(tile.element_floats, element));
+      values.push_back(e.load_block(products, e.element(at, first), width, width));
     }
     return values;
   };
@@ -165,10 +174,22 @@ void emit_output(Emitter& e, const Tile& tile, int first, int width) {
   transform(e, {winograd.output_parts, winograd.output}, column, row);
 }
 
-// Parameters: in, out, the epilogue's operands, the bias if any.
-llvm::Function* tile_function(Emitter& e, Tile tile, llvm::StringRef name) {
+// Everything that the code of an input tile depends on.
+std::string input_name(const Emitter& e, const Tile& tile) {
+  return fmt::format("{}.winograd_f{}_input_{}to{}_{}to{}_{}_{}_{}_{}_{}", e.target.cpu, tile.kernel.outputs,
+                     tile.rows.begin, tile.rows.end, tile.columns.begin, tile.columns.end, tile.x_lanes(),
+                     tile.x().stride_w, tile.x().stride_c, block_alignment(tile.x()),
+                     block_alignment(tile.step.output));
+}
+
+// Parameters: in, out, the epilogue's operands, the bias if any; on the input side the floats between
+// elements and rows. `output_name` is of the output side.
+llvm::Function* tile_function(Emitter& e, Tile tile, llvm::StringRef output_name) {
+  const std::string name = tile.input() ? input_name(e, tile) : output_name.str();
+  if (llvm::Function* known = e.module.getFunction(name)) return known;
   const size_t operands = tile.step.inputs.size() - 1;
   llvm::SmallVector<llvm::Type*> parameters(2 + operands + (tile.kernel.has_bias ? 1 : 0), e.ptr);
+  if (tile.input()) parameters.append(2, e.i64);
   return e.outlined(name, parameters, [&](llvm::Function* function) {
     // Only the operands of the epilogue may be where the output is.
     function->addParamAttr(0, llvm::Attribute::NoAlias);
@@ -177,12 +198,14 @@ llvm::Function* tile_function(Emitter& e, Tile tile, llvm::StringRef name) {
     tile.out = function->getArg(next++);
     for (size_t i = 0; i < operands; ++i) tile.operands.push_back(function->getArg(next++));
     if (tile.kernel.has_bias) tile.bias = function->getArg(next++);
-    const bool input = tile.kernel.side == WinogradKernel::Side::input;
-    const int exist = tile.is_last_block && !input ? last_block_lanes(tile.step.output) : 16;
+    tile.element_floats =
+        tile.input() ? Index(function->getArg(next++)) : Index(element_floats(tile.x(), tile.kernel));
+    if (tile.input()) tile.row_floats = function->getArg(next++);
+    const int exist = tile.is_last_block && !tile.input() ? last_block_lanes(tile.step.output) : 16;
     // A vector register at a time: a tile's intermediate values are many.
     const int width = std::min(e.target.vector_lanes, static_cast<int>(kChannelBlock));
     for (int first = 0; first < exist; first += width)
-      input ? emit_input(e, tile, first, width) : emit_output(e, tile, first, width);
+      tile.input() ? emit_input(e, tile, first, width) : emit_output(e, tile, first, width);
   });
 }
 
@@ -245,6 +268,10 @@ class RowOfTiles {
     for (size_t i = 1; i < step_.inputs.size(); ++i)
       call.push_back(block_address(e_, step_.inputs[i], arguments_.inputs[i], pixel));
     if (kernel_.has_bias) call.push_back(e_.element(arguments_.weights[0], e_.mul(at.outer, kChannelBlock)));
+    if (input()) {
+      call.push_back(e_.integer(element_floats(step_.output, kernel_)));
+      call.push_back(e_.integer(step_.inputs[0].stride_h));
+    }
     return call;
   }
 

@@ -1,4 +1,5 @@
-"""Counts the instructions that each kernel of hot_loops.nn executes, and the bytes of its code.
+"""Counts the instructions that each kernel of hot_loops.nn executes, and the bytes of its code. Functions that kernels
+share are counted by kind: all reductions of fast matrix multiplication, for instance, are strassen_product.
 
     counts.py CARDINAL RUN_ONCE NETWORK.nn COUNTS.txt [--record]
 
@@ -8,6 +9,8 @@ valgrind is not installed or this CPU lacks AVX2.
 """
 
 import collections
+import itertools
+import math
 import os
 import re
 import shutil
@@ -20,8 +23,14 @@ TARGETS = ["x86-64-v3", "x86-64-v4"]
 
 
 def kernel_of(function):
-    """A kernel's tile functions have its name and a suffix: kernel_3_conv_direct_6x1.panel0.tile1."""
-    return function.split(".")[0] if function.startswith("kernel_") else None
+    """A kernel's tile functions have its name and a suffix: kernel_3_conv_direct_6x1.panel0.tile1. Those that kernels
+    share have the target's name, what they are and what they are made for: x86-64-v3.strassen_product_6x1_u4_p2_64."""
+    if function.startswith("kernel_"):
+        return function.split(".")[0]
+    target, _, shared = function.partition(".")
+    if target not in TARGETS:
+        return None
+    return "_".join(itertools.takewhile(lambda word: not word[0].isdigit(), shared.split("_")))
 
 
 def code_bytes(library):
@@ -81,7 +90,8 @@ def measure(cardinal, run_once, network):
 
 
 def order(key):
-    return key[0], int(key[1].split("_")[1])
+    target, kernel = key
+    return target, int(kernel.split("_")[1]) if kernel.startswith("kernel_") else math.inf, kernel
 
 
 def write(path, measured):
