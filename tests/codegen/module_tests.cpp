@@ -247,13 +247,17 @@ TEST_CASE("an executor is given every unit of every larger step, and changes no 
   network.plans[0].steps[1].predicted_us = 0.1;
   const LoadedNetwork loaded = load(network, directory.file("small.so"));
 
-  // Ranges of three units, the last first.
+  // Ranges of three units, the last first, and some of none.
   static std::vector<int64_t> seen;
   seen.clear();
   cardinal_executor executor{
       &seen, [](void* context, int64_t units, cardinal_task task, const cardinal_frame* frame) {
         static_cast<std::vector<int64_t>*>(context)->push_back(units);
-        for (int64_t end = units; end > 0; end -= 3) task(frame, std::max<int64_t>(0, end - 3), end);
+        for (int64_t end = units; end > 0; end -= 3) {
+          task(frame, end, end);
+          task(frame, std::max<int64_t>(0, end - 3), end);
+        }
+        task(frame, 0, 0);
       }};
   const std::vector<float> alone = run(*loaded.model, network.input);
   REQUIRE(seen.empty());

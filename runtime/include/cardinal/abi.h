@@ -74,7 +74,7 @@ struct cardinal_frame {
                     `run`: 0 */
 };
 
-/* Computes units [begin, end) of one step. Units are independent of each other. */
+/* Computes units [begin, end) of one step, maybe none. Units are independent of each other. */
 typedef void (*cardinal_task)(const struct cardinal_frame* frame, int64_t begin,
                               int64_t end) CARDINAL_NOEXCEPT;
 
