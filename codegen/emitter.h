@@ -102,7 +102,7 @@ class Emitter {
   // A block of a view at `address`, whatever the view's channel stride; 0 loads one float into all lanes.
   llvm::Value* load_block(const View& view, llvm::Value* address, int lanes = 16, int width = 16);
   void store_block(const View& view, llvm::Value* value, llvm::Value* address, int lanes = 16);
-  void prefetch(llvm::Value* address);  // a cache line
+  void prefetch(llvm::Value* address, bool write = false);  // a cache line, into L1
 
   // ---- arithmetic on floats or vectors of floats of any width
   llvm::Value* splat(double value);                                  // a block

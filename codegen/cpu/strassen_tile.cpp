@@ -4,8 +4,6 @@
 
 #include <array>
 
-#include <llvm/IR/Intrinsics.h>
-
 #include "codegen/cpu/conv.h"
 #include "codegen/epilogue.h"
 #include "passes/strassen.h"
@@ -22,13 +20,6 @@ constexpr std::array<Sums, kProducts> kFormed{Sums::none, Sums::s1_s2, Sums::non
 
 std::string port_key(const View& view) {
   return fmt::format("_{}_{}_{}", view.stride_w, view.stride_c, block_alignment(view));
-}
-
-void fetch_line(Emitter& e, llvm::Value* address, bool write) {
-  constexpr uint32_t kIntoL1 = 3, kData = 1;
-  llvm::IRBuilder<>& b = e.builder;
-  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {e.ptr},
-                    {address, b.getInt32(write ? 1 : 0), b.getInt32(kIntoL1), b.getInt32(kData)});
 }
 
 // A product of `pixels` rows, added to what is at `from`, and sums; a function that all tiles share.
@@ -140,7 +131,7 @@ class Reduction {
   void fetch_next(const Call& c, llvm::Value* block, llvm::Value* x) {
     llvm::Value* more = e_.less(e_.add(block, 1), c.blocks);
     llvm::Value* at = e_.builder.CreateSelect(more, e_.element(x, c.x_block), c.next);
-    for (int i = 0; i < form_.pixels; ++i) fetch_line(e_, e_.element(at, i * form_.pixel_floats), false);
+    for (int i = 0; i < form_.pixels; ++i) e_.prefetch(e_.element(at, i * form_.pixel_floats));
   }
 
   void form_sums(const Call& c, llvm::Value* block) {
@@ -323,7 +314,7 @@ class TileEmitter {
       for (int j = 0; j < tile_.blocks; ++j) {
         llvm::Value* block = j == 0 ? at : e_.element(at, e_.mul(entry(port.strides), j));
         for (int i = 0; i < (row ? tile_.second : tile_.pixels); ++i)
-          fetch_line(e_, e_.element(block, i * port.view->stride_w), write);
+          e_.prefetch(e_.element(block, i * port.view->stride_w), write);
       }
     };
     fetch_port(tile_.out, true);
