@@ -48,6 +48,8 @@ constexpr int64_t kUnrolledInstructions = 200;
 // tiles that leave two are not).
 constexpr int64_t kFreeRegisters = 2;
 constexpr double kFullPenalty = 1.15;
+// Tiles that read weights again: by so much slower than their loads on Zen 3.
+constexpr double kRereadPenalty = 1.05;
 // With AVX-512, long steps are unrolled twice: more often is 1 to 4% slower on Zen 5.
 constexpr int64_t kLongStep = 20;  // FMAs
 constexpr int64_t kShortSum = 32;  // products; see tile_overhead
@@ -114,12 +116,14 @@ double tile_overhead(const ConvProblem& p, const Target& t, int64_t pixels, int6
   return kTileCycles + results * (1 + operands);
 }
 
-// Cycles of one multiply-add step over `valid` pixels and `vectors` weight vectors: the widest of the three
-// bottlenecks.
-double direct_step(const Target& t, int64_t valid, int64_t vectors) {
+// Cycles of one multiply-add step over `valid` pixels and `vectors` weight vectors, all but one of which may
+// be read again for each pixel: the widest of the three bottlenecks.
+double direct_step(const Target& t, int64_t valid, int64_t vectors, bool rereads) {
   if (valid == 0) return 0;
   const double fma = static_cast<double>(valid * vectors) / t.fma_per_cycle;
-  const double load = static_cast<double>(valid + vectors) / t.loads_per_cycle;
+  const int64_t weights = rereads ? 1 + (vectors - 1) * valid : vectors;
+  const double load =
+      static_cast<double>(valid + weights) / t.loads_per_cycle * (rereads ? kRereadPenalty : 1);
   return std::max({fma, load, static_cast<double>(t.fma_latency)});
 }
 
@@ -140,7 +144,8 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
     double cycles = 0;
     for (const TileGroup& g : groups) {
       double step = 0;
-      for (int64_t valid : g.valid) step += direct_step(t, valid, vectors);
+      const bool rereads = rereads_weights(t, g.pixels, blocks);
+      for (int64_t valid : g.valid) step += direct_step(t, valid, vectors, rereads);
       const double tile = overlapped(step * rows * channels, stream * rows / static_cast<double>(s.kh)) +
                           tile_overhead(p, t, g.pixels, vectors);
       cycles += tile * static_cast<double>(g.count);
@@ -291,7 +296,9 @@ int64_t conv_registers(const ConvShape& s, const Target& t, ConvAlgorithm algori
   // of at least one tap.
   if (algorithm == ConvAlgorithm::lanes) return pixels + 4;
   const bool alone = panel * kChannelBlock >= s.oc;
-  return (pixels + 1) * panel_vectors(s, t, panel, alone) + 1;
+  const int64_t vectors = panel_vectors(s, t, panel, alone);
+  const bool one_weight = strassen_levels(algorithm) == 0 && rereads_weights(t, pixels, panel);
+  return pixels * vectors + (one_weight ? 1 : vectors) + 1;
 }
 
 static bool leaves_too_few(const ConvShape& s, const Target& t, int64_t pixels, int64_t panel) {
@@ -370,7 +377,8 @@ std::vector<ConvChoice> strassen_choices(const ConvProblem& p, const Target& t, 
     // Where accumulators take nearly all registers, LLVM spills some between the seven loops and in them.
     const auto roomy = std::find_if(tiles.begin(), tiles.end(), [&](const ConvChoice& tile) {
       const bool asked_for = wanted.pixels || wanted.panel;
-      return asked_for || 4 * tile.pixels * tile.panel * vectors_per_block(t) <= 3 * t.vector_registers;
+      return !rereads_weights(t, tile.pixels, tile.panel) &&
+             (asked_for || 4 * tile.pixels * tile.panel * vectors_per_block(t) <= 3 * t.vector_registers);
     });
     if (roomy == tiles.end()) continue;
     ConvChoice& choice = choices.emplace_back(*roomy);

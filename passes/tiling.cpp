@@ -121,6 +121,10 @@ bool prefetches_rows(const ConvShape& s, const Target& t) {
   return s.kh > 1 && s.stride_h == 1 && 4 * s.n * s.ic * s.ih * s.iw > t.l2_bytes;
 }
 
+bool rereads_weights(const Target& t, int64_t pixels, int64_t panel) {
+  return panel == 1 && 2 * t.vector_lanes == kChannelBlock && 2 * pixels + 3 > t.vector_registers;
+}
+
 int64_t weight_block_floats(const ConvKernel& kernel) {
   const ConvShape& s = kernel.shape;
   const int64_t lines = std::min(kernel.reduce_blocks * kChannelBlock, s.ic) * s.kh * s.kw;

@@ -34,6 +34,9 @@ InputWindows input_windows(const ConvShape&, int64_t panel);
 // Lanes that a direct kernel computes of the last block of output channels: those of the vectors that hold
 // any. Where the block's other lanes exist, they are set to 0.
 int64_t last_block_width(const ConvShape&, const Target&);
+// Whether a direct kernel's tile of one block of output channels, two vectors, has more accumulators than
+// leave room for both vectors of weights: the second one is then each FMA's operand in memory.
+bool rereads_weights(const Target&, int64_t pixels, int64_t panel);
 // From the packed weights of one block of output channels to those of the next: an odd number of cache lines,
 // since the blocks of a panel, which are read together, would else fall into the same few sets of the caches.
 int64_t weight_block_floats(const ConvKernel&);

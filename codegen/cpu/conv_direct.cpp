@@ -5,6 +5,8 @@
 //     acc[i][j] += x[pixel i, tap, k] * w[k][j]
 //
 // Where sums are blocked, each of them starts from 0 and is then added to the bias and the sums before.
+#include <numeric>
+
 #include "codegen/cpu/conv.h"
 #include "passes/tiling.h"
 
@@ -32,27 +34,46 @@ Panels make_panels(const Step& step, const ConvKernel& kernel, const Target& tar
   return panels;
 }
 
+// The weights of one step, by block.
+Values load_weights(Emitter& e, const ConvTile& tile, llvm::Value* w) {
+  Values weights;
+  for (int j = 0; j < tile.panel.blocks; ++j) {
+    const int width = tile.width(j);
+    llvm::Value* at = e.element(w, j * weight_block_floats(tile.kernel));
+    // Those of a single pixel are the FMA's own operand in memory.
+    weights.push_back(tile.variant.pixels > 1 ? e.load_block_here(at, width)
+                                              : e.load_block(at, 64, width, width));
+  }
+  return weights;
+}
+
+// Those of one block whose first half is in a register: the second half is the FMA's operand in memory.
+llvm::Value* reread_second_half(Emitter& e, llvm::Value* first_half, llvm::Value* w) {
+  llvm::Value* second_half = e.load_block_here(e.element(w, kChannelBlock / 2), kChannelBlock / 2);
+  llvm::SmallVector<int, kChannelBlock> lanes(kChannelBlock);
+  std::iota(lanes.begin(), lanes.end(), 0);
+  return e.builder.CreateShuffleVector(first_half, second_half, lanes);
+}
+
 // `steps` steps of the reduction for one tap: x at the channel and pixel 0's tap, w at the channel's vectors.
 Values multiply_add(Emitter& e, const ConvTile& tile, PixelSet pixels, int64_t steps, llvm::Value* x,
                     llvm::Value* w, Values acc) {
-  int blocks = tile.panel.blocks;
-  int64_t pixel_stride = tile.shape.stride_w * tile.x_view().stride_w;
-  int64_t block_floats = weight_block_floats(tile.kernel);
+  const int blocks = tile.panel.blocks;
+  const int64_t pixel_stride = tile.shape.stride_w * tile.x_view().stride_w;
+  const bool rereads =
+      tile.panel.last_width == kChannelBlock && rereads_weights(e.target, tile.variant.pixels, blocks);
   for (int64_t k = 0; k < steps; ++k) {
-    Values weights;
-    for (int j = 0; j < blocks; ++j) {
-      const int width = tile.width(j);
-      llvm::Value* at = e.element(w, j * block_floats + k * kChannelBlock);
-      // Those of a single pixel are the FMA's own operand in memory.
-      weights.push_back(tile.variant.pixels > 1 ? e.load_block_here(at, width)
-                                                : e.load_block(at, 64, width, width));
-    }
+    llvm::Value* w_step = e.element(w, k * kChannelBlock);
+    llvm::Value* first_half = rereads ? e.load_block_here(w_step, kChannelBlock / 2) : nullptr;
+    const Values weights = rereads ? Values{} : load_weights(e, tile, w_step);
     for (int i = 0; i < tile.variant.pixels; ++i) {
       if (!contains(pixels, i)) continue;
       llvm::Value* value = e.load_scalar(e.element(x, i * pixel_stride + k * tile.x_view().stride_c));
       for (int j = 0; j < blocks; ++j) {
+        llvm::Value* weight =
+            rereads ? reread_second_half(e, first_half, w_step) : weights[static_cast<size_t>(j)];
         llvm::Value*& a = acc[static_cast<size_t>(i * blocks + j)];
-        a = e.fma(e.splat(value, tile.width(j)), weights[static_cast<size_t>(j)], a);
+        a = e.fma(e.splat(value, tile.width(j)), weight, a);
       }
     }
   }

@@ -57,6 +57,21 @@ TEST_CASE("AVX2 gets 6x1") {
   }
 }
 
+TEST_CASE("rows of 7 pixels are one tile on AVX2, which reads half of its weights again and again") {
+  for (const ConvShape& s : {square(512, 14, 512, 3, 2), square(256, 7, 256, 3, 1, 16)}) {
+    const ConvChoice choice = best(s, avx2_target());
+    CHECK(choice.pixels == 7);
+    CHECK(choice.panel == 1);
+  }
+  const ConvShape s = square(512, 7, 512, 1);
+  CHECK(conv_registers(s, avx2_target(), ConvAlgorithm::direct, 7, 1) == 16);
+  CHECK(conv_registers(s, avx2_target(), ConvAlgorithm::direct, 8, 1) == 18);
+  StepOverride wanted;
+  wanted.pixels = 7;
+  CHECK(strassen_choices({s}, avx2_target(), 2, wanted).empty());  // only direct tiles do that
+  CHECK(conv_registers(s, avx2_target(), ConvAlgorithm::strassen_1, 7, 1) == 17);
+}
+
 TEST_CASE("long sums over channels are unrolled by whole blocks where registers are loaded apart") {
   CHECK(best(square(1024, 14, 256, 1), avx2_target()).k_unroll == 16);
   CHECK(best(square(512, 28, 1024, 1, 2), avx2_target()).k_unroll == 16);
