@@ -21,6 +21,12 @@ constexpr double kL2BytesPerCycle = 31, kL3BytesPerCycle = 27;
 constexpr double kDramBytesPerMicrosecond = 20e3;
 // Cycles of a tile beyond its arithmetic and its stores: addresses, loop starts and ends. An estimate.
 constexpr double kTileCycles = 40;
+// What the loops over three ranges of kernel rows cost a tile of two rows of pixels, for each vector of a
+// block. An estimate.
+constexpr double kRangesCycles = 30;
+// Narrower groups have sums so short that the CPU computes several tiles at a time: with two rows of pixels
+// they gained nothing on Zen 3.
+constexpr int64_t kTwoRowsWidth = 8;
 // How much of the cheaper of two overlapping costs shows nevertheless. An estimate.
 constexpr double kExposed = 0.1;
 // How much of the time to read them shows of the many weights of fast matrix multiplication, besides.
@@ -33,6 +39,7 @@ constexpr double kGrowthInCache = 0.06;
 // Each further distinct tile function costs this share: instruction cache and code size. An estimate.
 constexpr double kVariantPenalty = 0.002;
 constexpr int64_t kWidestPanel = 8;
+constexpr int64_t kMostRows = 2;  // of a tile
 // Cycles of a Winograd transform for each vector read or written. Measured on Zen 4: 2 to 4, the more the
 // less of the tensors is found in L2.
 constexpr double kWinogradCycles = 2.5;
@@ -95,13 +102,21 @@ std::vector<TileGroup> tile_groups(const ConvShape& s, int64_t widest) {
   return result;
 }
 
-double average_valid_rows(const ConvShape& s) {
-  double rows = 0;
+// Kernel rows of a tile of one or two rows of pixels, on average: those that are inside the image for one row
+// of pixels, and for two.
+struct ValidRows {
+  double one = 0, two = 0;
+};
+
+ValidRows average_valid_rows(const ConvShape& s, int64_t rows_of_tile) {
+  int64_t rows = 0, pairs = 0;
   for (int64_t ky = 0; ky < s.kh; ++ky) {
     const OutputRange range = valid_rows(s, ky);
-    rows += static_cast<double>(range.end - range.begin);
+    rows += range.end - range.begin;
+    if (rows_of_tile == 2) pairs += std::max<int64_t>(0, range.end / 2 - ceil_div(range.begin, 2));
   }
-  return rows / static_cast<double>(s.oh);
+  const auto tiles = static_cast<double>(ceil_div(s.oh, rows_of_tile));
+  return {static_cast<double>(rows - 2 * pairs) / tiles, static_cast<double>(pairs) / tiles};
 }
 
 // Bias, epilogue operands and stores of a tile whose pixels have `vectors` result vectors each.
@@ -133,7 +148,7 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
   const int64_t oc_blocks = ceil_div(s.oc, kChannelBlock);
   const double channels =
       static_cast<double>(std::min(input_windows(s, panel).reduce_blocks * kChannelBlock, s.ic));
-  const double rows = average_valid_rows(s);
+  const double rows = average_valid_rows(s, 1).one;
   const auto panel_cycles = [&](int64_t blocks, bool last) {
     const int64_t vectors = panel_vectors(s, t, blocks, last);
     const double weight_bytes = channels * static_cast<double>(s.kh * s.kw * blocks * kChannelBlock * 4);
@@ -160,15 +175,16 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
   return cycles + kExposed * static_cast<double>(panels) * image_bytes / kL2BytesPerCycle;
 }
 
-// Taps of a row that lanes holds the weights of at once: what accumulators, two columns and a permutation
-// leave.
+// Taps of a row that lanes holds the weights of at once: what the accumulators of `pixels`, two columns and a
+// permutation leave.
 int64_t lanes_chunk(const ConvShape& s, const Target& t, int64_t pixels) {
-  return std::min(s.kw, t.vector_registers - pixels - 3);
+  return std::clamp<int64_t>(t.vector_registers - pixels - 3, 1, s.kw);
 }
 
 // Per tap row, channel k of a group and chunk of taps, each input vector is loaded and permuted once and
 // feeds an output for each tap of the chunk.
-double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups) {
+double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups,
+                    int64_t rows_of_tile) {
   const ConvShape& s = p.shape;
   const int64_t width = s.ic / s.groups;
   // Wide groups are computed in 8 lanes on every target, two such FMAs and loads a cycle.
@@ -178,26 +194,33 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
   const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4 && width < t.vector_lanes;
   // Zen 4: an in-lane permute is free at one an FMA, one across lanes at one per two.
   const double permutes = across ? 2 : in_lane ? 1 : 0;
-  double row = 0;
+  const ValidRows kernel_rows = average_valid_rows(s, rows_of_tile);
+  double cycles = 0;
   for (const TileGroup& g : groups) {
     int64_t fmas = 0;
     for (int64_t valid : g.valid) fmas += valid;
-    const int64_t chunk = lanes_chunk(s, t, g.pixels), chunks = ceil_div(s.kw, chunk);
+    const int64_t chunk = lanes_chunk(s, t, g.pixels * rows_of_tile), chunks = ceil_div(s.kw, chunk);
     const int64_t span = (g.pixels - 1) * s.stride_w + (chunk - 1) * s.dilation_w + 1;
     const int64_t columns = chunks * std::min(g.pixels * chunk, span);
-    const double step =
-        std::max({static_cast<double>(fmas) / fma_rate, static_cast<double>(columns + s.kw) / load_rate,
-                  static_cast<double>(columns) * permutes,
-                  static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
+    const auto step = [&](int64_t rows) {
+      return std::max({static_cast<double>(rows * fmas) / fma_rate,
+                       static_cast<double>(rows * columns + s.kw) / load_rate,
+                       static_cast<double>(rows * columns) * permutes,
+                       static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
+    };
     // In-lane permutations are constants: the loop over k is unrolled.
-    const int64_t instructions = (in_lane ? width : 1) * (fmas + s.kw + columns * (in_lane ? 2 : 1));
+    const int64_t instructions =
+        (in_lane ? width : 1) * (rows_of_tile * (fmas + columns * (in_lane ? 2 : 1)) + s.kw);
     // Nor do chunks help: LLVM loads a column once for all of them, and keeps it.
     const bool spills = instructions > kSpillingInstructions || chunks > 1;
-    const double taps = average_valid_rows(s) * static_cast<double>(width) * (spills ? kSpillPenalty : 1);
-    row += static_cast<double>(g.count) *
-           (static_cast<double>(v) * step * taps + tile_overhead(p, t, g.pixels, v));
+    const double taps = static_cast<double>(width) * (spills ? kSpillPenalty : 1);
+    const double ranges = rows_of_tile == 1 ? 0 : kRangesCycles;
+    const double tile = (step(1) * kernel_rows.one + step(2) * kernel_rows.two) * taps + ranges;
+    cycles += static_cast<double>(g.count) *
+              (static_cast<double>(v) * tile + tile_overhead(p, t, g.pixels * rows_of_tile, v));
   }
-  return row * static_cast<double>(row_count(s) * s.n * ceil_div(s.oc, kChannelBlock));
+  return cycles *
+         static_cast<double>(ceil_div(row_count(s), rows_of_tile) * s.n * ceil_div(s.oc, kChannelBlock));
 }
 
 double weight_microseconds(const ConvProblem& p, const Target& t, double packed_bytes) {
@@ -316,27 +339,30 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
     if (wanted.pixels ? limit != std::min<int64_t>(*wanted.pixels, length) : pixels == previous) continue;
     previous = pixels;
     std::vector<TileGroup> groups;
-    const auto add = [&](ConvAlgorithm algorithm, int64_t panel) {
-      if (conv_registers(s, t, algorithm, pixels, panel) > t.vector_registers) return;
+    const auto add = [&](ConvAlgorithm algorithm, int64_t panel, int64_t rows) {
+      if (conv_registers(s, t, algorithm, pixels * rows, panel) > t.vector_registers) return;
       if (groups.empty()) groups = tile_groups(s, limit);
       const bool direct = algorithm == ConvAlgorithm::direct;
-      const double cycles = direct ? direct_cycles(p, t, groups, panel) : lanes_cycles(p, t, groups);
+      const double cycles = direct ? direct_cycles(p, t, groups, panel) : lanes_cycles(p, t, groups, rows);
       const double channels = direct
                                   ? static_cast<double>(input_windows(s, panel).reduce_blocks * kChannelBlock)
                                   : static_cast<double>(s.ic / s.groups);
       const double packed = channels * static_cast<double>(s.kh * s.kw * round_up(s.oc, kChannelBlock));
-      ConvChoice choice{algorithm, static_cast<int>(pixels), static_cast<int>(panel)};
+      ConvChoice choice{algorithm, static_cast<int>(pixels), static_cast<int>(rows), static_cast<int>(panel)};
       choice.k_unroll = wanted.k_unroll ? *wanted.k_unroll : direct ? choose_unroll(s, t, pixels, panel) : 1;
       choice.microseconds = finish(p, t, cycles, packed, groups.size());
       if (direct && leaves_too_few(s, t, pixels, panel)) choice.microseconds *= kFullPenalty;
       choices.push_back(choice);
     };
     if (wants(wanted, ConvAlgorithm::lanes) && lanes_possible(s) && wanted.panel.value_or(1) == 1)
-      add(ConvAlgorithm::lanes, 1);
-    if (!wants(wanted, ConvAlgorithm::direct)) continue;
+      for (int64_t rows = 1; rows <= std::min<int64_t>(kMostRows, row_count(s)); ++rows) {
+        const bool worth_it = rows == 1 || s.ic / s.groups >= kTwoRowsWidth;
+        if (wanted.rows ? *wanted.rows == rows : worth_it) add(ConvAlgorithm::lanes, 1, rows);
+      }
+    if (!wants(wanted, ConvAlgorithm::direct) || wanted.rows.value_or(1) != 1) continue;
     for (int64_t panel = 1; panel <= (wanted.panel ? *wanted.panel : kWidestPanel); ++panel)
       if (panel_allowed(s, panel) && wanted.panel.value_or(static_cast<int>(panel)) == panel)
-        add(ConvAlgorithm::direct, panel);
+        add(ConvAlgorithm::direct, panel, 1);
   }
   std::stable_sort(choices.begin(), choices.end(),
                    [](const ConvChoice& a, const ConvChoice& b) { return a.microseconds < b.microseconds; });
@@ -418,6 +444,11 @@ std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOver
         "algorithm=lanes needs groups of 1, 2, 4 or an odd multiple of 8 channels, as many out as in; "
         "here {} of {} in and {} out",
         s.groups, s.ic / s.groups, s.oc / s.groups);
+  const int64_t rows = wanted.rows.value_or(1);
+  if (!lanes && rows > 1) return fmt::format("rows={} needs algorithm=lanes", rows);
+  if (rows > row_count(s)) return fmt::format("rows={} exceeds the {} of the output", rows, row_count(s));
+  if (rows > kMostRows)
+    return fmt::format("rows={} exceeds the {} rows that a tile can have", rows, kMostRows);
   const int64_t panel = wanted.panel.value_or(1);
   if (lanes && panel != 1) return fmt::format("algorithm=lanes has panel=1, not {}", panel);
   if (!panel_allowed(s, panel)) {
@@ -429,8 +460,9 @@ std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOver
   }
   const int64_t pixels = wanted.pixels.value_or(1);
   const ConvAlgorithm algorithm = wanted.algorithm.value_or(ConvAlgorithm::direct);
-  return fmt::format("pixels={} panel={} needs {} vector registers, {} has {}; make the tile smaller", pixels,
-                     panel, conv_registers(s, t, algorithm, std::min(pixels, row_length(s)), panel), t.cpu,
+  return fmt::format("pixels={}{} panel={} needs {} vector registers, {} has {}; make the tile smaller",
+                     pixels, rows == 1 ? "" : fmt::format(" rows={}", rows), panel,
+                     conv_registers(s, t, algorithm, rows * std::min(pixels, row_length(s)), panel), t.cpu,
                      t.vector_registers);
 }
 

@@ -14,7 +14,7 @@ struct StepOverride {
   std::optional<ConvAlgorithm> algorithm;
   std::optional<GpuConvKernel::Algorithm> gpu_algorithm;
   std::optional<bool> paired;  // on a GPU: in one kernel with the convolution before it
-  std::optional<int> pixels, panel, k_unroll;
+  std::optional<int> pixels, rows, panel, k_unroll;
   SourceLocation where;
   std::optional<GpuTile> gpu_tile;  // with mma and wgmma
 };
@@ -29,6 +29,7 @@ struct ConvProblem {
 struct ConvChoice {
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   int pixels = 0;  // of the widest tile
+  int rows = 1;    // of them, see ConvKernel
   int panel = 1;
   int k_unroll = 1;
   bool blocked_sums = false;
@@ -52,7 +53,7 @@ std::string why_no_choice(const ConvShape&, const Target&, const StepOverride& w
 bool lanes_possible(const ConvShape&);
 // Whether a network with so many bytes of weights finds them in memory, not in L3, when it runs again.
 bool weights_in_memory(int64_t network_weights, const Target&);
-// Vector registers that a tile keeps live.
+// Vector registers that a tile keeps live. `pixels`: of all its rows.
 int64_t conv_registers(const ConvShape&, const Target&, ConvAlgorithm, int64_t pixels, int64_t panel);
 int pool_pixels(const ConvShape&, const Target&);           // the widest tile of a pooling kernel
 double traffic_microseconds(int64_t bytes, const Target&);  // of a step that computes next to nothing

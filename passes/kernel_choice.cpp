@@ -122,7 +122,7 @@ bool wants(const std::optional<T>& wanted, T value) {
 // Whether an override leaves room for this choice.
 bool obeys(const ConvChoice& c, const StepOverride& wanted) {
   return wants(wanted.algorithm, c.algorithm) && wants(wanted.pixels, c.pixels) &&
-         wants(wanted.panel, c.panel) && wants(wanted.k_unroll, c.k_unroll);
+         wants(wanted.rows, c.rows) && wants(wanted.panel, c.panel) && wants(wanted.k_unroll, c.k_unroll);
 }
 
 // Notes what was measured of each choice, adding those whose loops are unrolled in another way, and puts the
@@ -137,7 +137,8 @@ std::vector<SourceLocation> apply_tuning(std::vector<ConvChoice>& all, const Con
     if (!wanted.algorithm && !allowed(shape, c.algorithm, options)) continue;
     if (!obeys(c, wanted)) continue;
     auto same = std::find_if(all.begin(), all.end(), [&](const ConvChoice& other) {
-      return other.algorithm == c.algorithm && other.pixels == c.pixels && other.panel == c.panel;
+      return other.algorithm == c.algorithm && other.pixels == c.pixels && other.rows == c.rows &&
+             other.panel == c.panel;
     });
     if (same == all.end()) {
       impossible.push_back(entry.where);
@@ -269,6 +270,7 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const T
   kernel.algorithm = choice.algorithm;
   kernel.collapsed = collapses(shape);
   kernel.pixels = choice.pixels;
+  kernel.rows = choice.rows;
   kernel.panel = choice.panel;
   kernel.k_unroll = choice.k_unroll;
   kernel.tiles = balanced_tiles(row_length(shape), choice.pixels);
@@ -284,7 +286,8 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const T
 
 int64_t conv_units(const ConvKernel& kernel) {
   const int64_t panels = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
-  return panels * kernel.shape.n * row_count(kernel.shape) * static_cast<int64_t>(kernel.tiles.size());
+  return panels * kernel.shape.n * ceil_div(row_count(kernel.shape), kernel.rows) *
+         static_cast<int64_t>(kernel.tiles.size());
 }
 
 }  // namespace cardinal

@@ -63,12 +63,14 @@ std::string apply_setting(std::string_view key, std::string_view value, StepOver
     return {};
   }
   std::optional<int>* field = key == "pixels"     ? &step.pixels
+                              : key == "rows"     ? &step.rows
                               : key == "panel"    ? &step.panel
                               : key == "k_unroll" ? &step.k_unroll
                                                   : nullptr;
   if (!field)
     return fmt::format(
-        "unknown setting '{}'; use algorithm, pixels, panel, k_unroll or, on a GPU, tile or paired", key);
+        "unknown setting '{}'; use algorithm, pixels, rows, panel, k_unroll or, on a GPU, tile or paired",
+        key);
   // No register tile is larger than this, and no inner loop should be.
   constexpr int kMost = 64;
   int number = 0;
@@ -128,7 +130,10 @@ std::string print_overrides(const Plan& plan, const Graph& graph) {
                          to_string(step.candidates.front().algorithm), kernel.pixels, kernel.panel,
                          kernel.k_unroll);
     };
-    if (const auto* conv = std::get_if<ConvKernel>(&step.kernel)) text += tile(*conv);
+    const auto* conv = std::get_if<ConvKernel>(&step.kernel);
+    if (conv) text += tile(*conv);
+    if (conv && conv->algorithm == ConvAlgorithm::lanes)
+      text.insert(text.size() - 1, fmt::format(" rows={}", conv->rows));
     if (const auto* fast = std::get_if<StrassenKernel>(&step.kernel)) text += tile(*fast);
     if (std::holds_alternative<GpuConvPairKernel>(step.kernel))
       text += fmt::format("{} paired=on\n", step.name.substr(name.size() + 1));

@@ -118,7 +118,9 @@ struct ConvShape {
 //   a vector, or a vector of 8 lanes for a part of one. Output channel c takes input channels c / w * w + k,
 //   for k in [0, w). x has vector channels.
 //
-//   Weights: [block][kh][k][kw][16]. Tile: `pixels` x 1 block. Units as for direct with p = block.
+//   Weights: [block][kh][k][kw][16]. Tile: `rows` x `pixels` x 1 block. With two rows, whose pixels share
+//   each weight that is loaded, short rows have enough accumulators to hide an FMA's latency; the last tile
+//   of an odd number of rows has one. Units as for direct with p = block, of rows of tiles.
 //
 // winograd_f2, winograd_f4: three steps, a WinogradKernel on either side of a direct convolution; no
 //   ConvKernel has them.
@@ -152,6 +154,7 @@ struct ConvKernel {
   // 1x1, stride 1, no padding, rows dense in every view: h * w are treated as one row of oh * ow pixels.
   bool collapsed = false;
   int pixels = 0;    // the widest tile of a row
+  int rows = 1;      // of such pixels in a tile: 1, or with lanes 2
   int panel = 1;     // blocks of 16 output channels
   int k_unroll = 4;  // reduction steps per inner loop iteration
   // One row (or the whole image if collapsed), left to right, covering it exactly; at most two widths, which

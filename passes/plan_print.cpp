@@ -17,7 +17,8 @@ Overloaded(Fs...) -> Overloaded<Fs...>;
 
 std::string name_of(const ConvKernel& k) {
   if (k.algorithm == ConvAlgorithm::direct) return fmt::format("conv_direct_{}x{}", k.pixels, k.panel);
-  return fmt::format("conv_lanes{}_{}", k.shape.ic / k.shape.groups, k.pixels);
+  const std::string rows = k.rows == 1 ? "" : fmt::format("{}x", k.rows);
+  return fmt::format("conv_lanes{}_{}{}", k.shape.ic / k.shape.groups, rows, k.pixels);
 }
 
 std::string name_of(const GpuConvKernel& k) {
@@ -145,6 +146,7 @@ std::string describe_conv(const ConvKernel& k) {
   const ConvShape& s = k.shape;
   std::string text = describe_window(s);
   text += fmt::format("; {} tiles {}", k.collapsed ? "image" : "row", describe_tiles(k.tiles));
+  if (k.rows > 1) text += fmt::format(" of {} rows", k.rows);
   if (k.algorithm == ConvAlgorithm::direct) text += fmt::format(", unroll {}", k.k_unroll);
   if (k.pass_blocks)
     text += fmt::format(", {} of {} input blocks a pass", k.pass_blocks, ceil_div(s.ic, kChannelBlock));

@@ -188,7 +188,8 @@ std::string tuning_key(const ConvProblem& problem, bool has_bias, const Epilogue
 }
 
 std::string describe(const ConvChoice& c) {
-  if (c.algorithm == ConvAlgorithm::lanes) return fmt::format("lanes {}", c.pixels);
+  if (c.algorithm == ConvAlgorithm::lanes)
+    return c.rows == 1 ? fmt::format("lanes {}", c.pixels) : fmt::format("lanes {}x{}", c.rows, c.pixels);
   return fmt::format("{} {}x{} unroll {}", to_string(c.algorithm), c.pixels, c.panel, c.k_unroll);
 }
 
@@ -206,9 +207,13 @@ std::optional<ConvChoice> parse_choice(std::string_view text) {
     return error == std::errc{} && to >= 1 && to <= 64;
   };
   bool good = number(choice.pixels);
-  if (choice.algorithm != ConvAlgorithm::lanes)
+  if (choice.algorithm != ConvAlgorithm::lanes) {
     good =
         good && take(rest, "x") && number(choice.panel) && take(rest, " unroll ") && number(choice.k_unroll);
+  } else if (good && take(rest, "x")) {
+    choice.rows = choice.pixels;
+    good = number(choice.pixels);
+  }
   if (!good || !rest.empty() || describe(choice) != text) return {};
   return choice;
 }

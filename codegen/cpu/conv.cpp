@@ -41,23 +41,32 @@ void store_partial(Emitter& e, const ConvTile& tile, const Values& acc) {
 }
 
 // The lanes of a result's block that exist and are not computed.
-static void clear_rest(Emitter& e, const ConvTile& tile, int i, int j) {
+static void clear_rest(Emitter& e, const ConvTile& tile, const BlockIndex& at, int j) {
   const View& view = tile.step.output;
   const int width = tile.width(j), rest = tile.lanes(view, j) - width;
   if (rest <= 0) return;
   auto* type = llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(rest));
-  llvm::Value* address = block_address(e, view, tile.out, {.block = j, .w = i});
+  llvm::Value* address = block_address(e, view, tile.out, at);
   e.store_block(view, llvm::Constant::getNullValue(type), e.element(address, width * view.stride_c), rest);
 }
 
 void store_tile(Emitter& e, const ConvTile& tile, const Values& acc, int first_lane) {
-  for (int i = 0; i < tile.variant.pixels; ++i)
-    for (int j = 0; j < tile.panel.blocks; ++j) {
-      const Destination to{tile.step, tile.kernel.epilogue, tile.out, tile.operands, tile.is_last_block(j)};
-      store_result(e, to, acc[static_cast<size_t>(i * tile.panel.blocks + j)], {.block = j, .w = i},
-                   first_lane);
-      clear_rest(e, tile, i, j);
-    }
+  const auto store_row = [&](int row) {
+    for (int i = 0; i < tile.variant.pixels; ++i)
+      for (int j = 0; j < tile.panel.blocks; ++j) {
+        const Destination to{tile.step, tile.kernel.epilogue, tile.out, tile.operands, tile.is_last_block(j)};
+        const int pixel = row * tile.variant.pixels + i;
+        const BlockIndex at{.block = j, .h = row, .w = i};
+        store_result(e, to, acc[static_cast<size_t>(pixel * tile.panel.blocks + j)], at, first_lane);
+        clear_rest(e, tile, at, j);
+      }
+  };
+  store_row(0);
+  if (tile.kernel.rows == 1) return;
+  if (tile.has_second)
+    e.if_then(tile.has_second, [&] { store_row(1); });
+  else
+    store_row(1);
 }
 
 namespace {
@@ -73,13 +82,15 @@ ConvShape row_shape(const ConvKernel& kernel) {
 }
 
 // Parameters: x, weights, out, the epilogue's operands, the bias if any, the weights to be prefetched if any,
-// the row range if it varies, the panel's index if `indexed`.
+// the row ranges if they vary, whether there is a second row if that varies, the panel's index if `indexed`.
 llvm::Function* tile_function(Emitter& e, ConvTile tile, bool indexed, llvm::StringRef name,
                               llvm::function_ref<void(const ConvTile&)> emit_tile) {
   size_t operand_count = tile.step.inputs.size() - 1;
   size_t optional_count = (tile.kernel.has_bias ? 1 : 0) + (tile.ahead_lines ? 1 : 0);
   llvm::SmallVector<llvm::Type*> parameters(3 + operand_count + optional_count, e.ptr);
-  if (!tile.rows.constant()) parameters.append(2, e.i64);
+  for (const RowRange& range : {tile.rows, tile.second_rows})
+    if (!range.constant()) parameters.append(2, e.i64);
+  if (tile.has_second) parameters.push_back(e.builder.getInt1Ty());
   if (indexed) parameters.push_back(e.i64);
   return e.outlined(name, parameters, [&](llvm::Function* function) {
     // Only the operands of the epilogue may be where the output is.
@@ -91,8 +102,12 @@ llvm::Function* tile_function(Emitter& e, ConvTile tile, bool indexed, llvm::Str
     for (size_t i = 0; i < operand_count; ++i) tile.operands.push_back(function->getArg(next++));
     if (tile.kernel.has_bias) tile.bias = function->getArg(next++);
     if (tile.ahead_lines) tile.ahead = function->getArg(next++);
-    tile.rows = rows_from(tile.rows, function, next);
-    if (indexed) tile.index = function->getArg(function->arg_size() - 1);
+    for (RowRange* range : {&tile.rows, &tile.second_rows}) {
+      *range = rows_from(*range, function, next);
+      if (!range->constant()) next += 2;
+    }
+    if (tile.has_second) tile.has_second = function->getArg(next++);
+    if (indexed) tile.index = function->getArg(next);
     emit_tile(tile);
   });
 }
@@ -185,22 +200,37 @@ class ConvUnits {
     return panel;
   }
 
+  // Of the row after `row`, if there is one, else none, at the beginning of those of `row`.
+  RowRange second_row(llvm::Value* row, const RowRange& rows, llvm::Value* exists) const {
+    RowRange range = valid_rows(e, shape_, e.add(row, 1));
+    range.trips = Trips::any;
+    if (!exists) return range;
+    const auto if_exists = [&](Index value) {
+      return e.builder.CreateSelect(exists, e.value_of(value), e.value_of(rows.begin));
+    };
+    return {if_exists(range.begin), if_exists(range.end), Trips::any};
+  }
+
   // The tile of the images' part `part`, the `of_strip`-th of its strip, with panel class `p`.
   void emit_tile(const PanelArguments& panel, llvm::Value* part, llvm::Value* of_strip, int p,
                  const ReducePass& pass) {
     const Part at = decode_part(e, parts_, part);
-    const RowRange rows = valid_rows(e, shape_, at.row);
+    llvm::Value* row = e.mul(at.row, kernel_.rows);
+    const RowRange rows = valid_rows(e, shape_, row);
+    llvm::Value* has_second = shape_.oh % kernel_.rows == 0 ? nullptr : e.less(e.add(row, 1), shape_.oh);
+    const RowRange second_rows = kernel_.rows == 1 ? RowRange{} : second_row(row, rows, has_second);
     llvm::Value* pixel = first_pixel(e, tiling_, at.tile);
-    const BlockIndex window{at.image, 0, e.sub(e.mul(at.row, shape_.stride_h), shape_.pad_top),
+    const BlockIndex window{at.image, 0, e.sub(e.mul(row, shape_.stride_h), shape_.pad_top),
                             e.sub(e.mul(pixel, shape_.stride_w), shape_.pad_left)};
     Values call{block_address(e, step_.inputs[0], panel.x, window), panel.weights};
     for (size_t i = 0; i < panel.places.size(); ++i)
       call.push_back(block_address(e, i == 0 ? step_.output : step_.inputs[i], panel.places[i],
-                                   {at.image, 0, at.row, pixel}));
+                                   {at.image, 0, row, pixel}));
     if (panel.bias) call.push_back(panel.bias);
     const int64_t ahead = ahead_lines(pass);
     if (ahead) call.push_back(e.element(panel.ahead, e.mul(of_strip, ahead * kLineFloats)));
-    append_rows(e, rows, call);
+    for (const RowRange& range : {rows, second_rows}) append_rows(e, range, call);
+    if (has_second) call.push_back(has_second);
     if (panels_.indexed) call.push_back(panel.index);
 
     emit_by_class(e, at.tile, tiling_.variant_of, [&](int v) {
@@ -211,7 +241,7 @@ class ConvUnits {
                     panels_.classes[static_cast<size_t>(p)],
                     pass};
       tile.ahead_lines = ahead;
-      tile.rows = rows;
+      tile.rows = rows, tile.second_rows = second_rows, tile.has_second = has_second;
       const char* name_of_pass = pass.whole() ? "" : pass.starts ? ".first" : pass.ends ? ".last" : ".middle";
       std::string tile_name = fmt::format("{}.panel{}.tile{}{}", name_, p, v, name_of_pass);
       e.builder.CreateCall(tile_function(e, tile, panels_.indexed, tile_name, emit_tile_), call);
@@ -226,7 +256,8 @@ class ConvUnits {
   llvm::function_ref<void(const ConvTile&)> emit_tile_;
   const ConvShape shape_ = row_shape(kernel_);
   const Tiling tiling_ = make_tiling(shape_, kernel_.tiles);
-  const PartGrid parts_{shape_.n, shape_.oh, static_cast<int64_t>(tiling_.tiles.size())};
+  const PartGrid parts_{shape_.n, ceil_div(shape_.oh, kernel_.rows),
+                        static_cast<int64_t>(tiling_.tiles.size())};
   const std::string name_ = e.builder.GetInsertBlock()->getParent()->getName().str();
   const Strips strips_{e, step_};
 };

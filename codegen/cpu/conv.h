@@ -62,7 +62,9 @@ struct ConvTile {
   int64_t ahead_lines = 0;       // of 64 bytes, for each of the panel's blocks
   llvm::Value* out = nullptr;    // at pixel 0 and block 0 of the tile, as are the epilogue's operands
   Values operands;
-  RowRange rows;
+  RowRange rows;  // of the kernel that are inside the image, for the tile's row of pixels or the first of two
+  RowRange second_rows;               // for the second one; none if that is no row of the output
+  llvm::Value* has_second = nullptr;  // whether it is one; null: always, if tiles have two
   const View& x_view() const { return step.inputs[0]; }
   bool is_last_block(int j) const { return panel.last && j == panel.blocks - 1; }
   // Lanes of the results of block `j` of the panel.
@@ -79,7 +81,8 @@ struct ConvTile {
 Values load_partial(Emitter&, const ConvTile&);
 void store_partial(Emitter&, const ConvTile&, const Values& acc);
 
-// Applies the epilogue to the results of pixel i and block j, at [i * panel.blocks + j], and stores them.
+// Applies the epilogue to the results of pixel i (row by row) and block j, at [i * panel.blocks + j], and
+// stores them.
 // They are as wide as ConvTile::width says, or narrower vectors starting at lane `first_lane` of their
 // blocks.
 void store_tile(Emitter&, const ConvTile&, const Values& acc, int first_lane = 0);

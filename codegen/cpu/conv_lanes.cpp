@@ -3,8 +3,11 @@
 //
 //   acc[i] = bias
 //   for kernel row in range (rolled), 8 channels of the group if it is wider, k of them, chunk of taps:
-//     for input column:  v = its lanes (l / width) * width + k;    loaded and spread once
+//     for row of pixels, input column:  v = its lanes (l / width) * width + k;    loaded and spread once
 //       for tap s and pixel i that the column belongs to:  acc[i] += v * weight[k][s]
+//
+// With two rows of pixels there are three ranges of kernel rows: those that are inside the image for the
+// second alone, for both, and for the first alone.
 //
 // On targets with narrower vectors than a block a tile is computed in passes of a vector's lanes, so that a
 // pass's accumulators and weights fit into the registers.
@@ -74,9 +77,14 @@ llvm::Value* load_spread(const Pass& p, llvm::Value* address, llvm::Value* k, ll
   return e.builder.CreateShuffleVector(value, permutation);
 }
 
+// Rows of a tile's pixels: [first, end).
+struct PixelRows {
+  int first = 0, end = 1;
+};
+
 // Which multiply-adds a column's vector is for.
 struct Use {
-  int pixel;
+  int pixel;  // of a row
   int64_t tap;
 };
 
@@ -90,28 +98,33 @@ std::map<int64_t, std::vector<Use>> uses_by_column(const ConvTile& tile, int64_t
   return uses;
 }
 
-// One kernel row for channel k of the groups, w at tap 0.
-Values multiply_add(const Pass& p, llvm::Value* x, llvm::Value* w, llvm::Value* k, Values acc) {
+// One kernel row for channel k of the groups and some rows of pixels, w at tap 0.
+Values multiply_add(const Pass& p, PixelRows rows, llvm::Value* x, llvm::Value* w, llvm::Value* k,
+                    Values acc) {
   Emitter& e = p.e;
+  const int columns = p.tile.variant.pixels;
   llvm::Value* indices = nullptr;
   if (p.spread == Spread::table) {
     auto* type = llvm::FixedVectorType::get(e.builder.getInt32Ty(), kChannelBlock);
     indices = e.builder.CreateAlignedLoad(type, e.element(p.table, e.mul(k, kChannelBlock)), llvm::Align(64));
   }
   // As many taps as have room for their weights beside the accumulators, two columns and the indices.
-  int64_t chunk = std::max(1, e.target.vector_registers - p.tile.variant.pixels - 3);
+  int64_t chunk = std::max(1, e.target.vector_registers - p.tile.kernel.rows * columns - 3);
   for (int64_t first = 0; first < p.tile.shape.kw; first += chunk) {
     std::map<int64_t, llvm::Value*> weights;
-    for (const auto& [column, uses] :
-         uses_by_column(p.tile, first, std::min(first + chunk, p.tile.shape.kw))) {
-      llvm::Value* value = load_spread(p, e.element(x, column * p.x_view().stride_w), k, indices);
-      for (const Use& use : uses) {
-        llvm::Value*& weight = weights[use.tap];
-        if (!weight) weight = e.load_block_here(e.element(w, use.tap * kChannelBlock), p.lanes);
-        llvm::Value*& a = acc[static_cast<size_t>(use.pixel)];
-        a = e.fma(value, weight, a);
+    const auto all_uses = uses_by_column(p.tile, first, std::min(first + chunk, p.tile.shape.kw));
+    for (int row = rows.first; row < rows.end; ++row)
+      for (const auto& [column, uses] : all_uses) {
+        const int64_t place =
+            row * p.tile.shape.stride_h * p.x_view().stride_h + column * p.x_view().stride_w;
+        llvm::Value* value = load_spread(p, e.element(x, place), k, indices);
+        for (const Use& use : uses) {
+          llvm::Value*& weight = weights[use.tap];
+          if (!weight) weight = e.load_block_here(e.element(w, use.tap * kChannelBlock), p.lanes);
+          llvm::Value*& a = acc[static_cast<size_t>(row * columns + use.pixel)];
+          a = e.fma(value, weight, a);
+        }
       }
-    }
   }
   return acc;
 }
@@ -125,14 +138,15 @@ llvm::Value* part_address(const Pass& p, llvm::Value* x, llvm::Value* part) {
   return e.element(x, e.mul(e.rem(channel, kChannelBlock), p.x_view().stride_c));
 }
 
-// The whole reduction for the lanes of a pass.
-Values reduce_pass(const Pass& p, llvm::Value* x, llvm::Value* w, const Values& start) {
+// The reduction over a range of kernel rows, for the lanes of a pass and some rows of pixels.
+Values reduce_rows(const Pass& p, PixelRows rows, const RowRange& range, llvm::Value* x, llvm::Value* w,
+                   const Values& start) {
   Emitter& e = p.e;
   const ConvShape& shape = p.tile.shape;
   const int64_t channel_floats = shape.kw * kChannelBlock, part_floats = p.width * channel_floats;
   auto one_part = [&](llvm::Value* x, llvm::Value* w, Values acc) {
     auto one_channel = [&](llvm::Value* k, Values acc) {
-      return multiply_add(p, x, e.element(w, e.mul(k, channel_floats)), k, acc);
+      return multiply_add(p, rows, x, e.element(w, e.mul(k, channel_floats)), k, acc);
     };
     bool rolled = p.spread == Spread::broadcast || p.spread == Spread::table;
     if (rolled) return e.for_range(0, p.width, 1, acc, one_channel);
@@ -146,16 +160,29 @@ Values reduce_pass(const Pass& p, llvm::Value* x, llvm::Value* w, const Values& 
       return one_part(part_address(p, x_row, part), e.element(w_row, e.mul(part, part_floats)), acc);
     });
   };
-  return e.for_range(p.tile.rows.begin, p.tile.rows.end, 1, start, one_row, p.tile.rows.trips);
+  return e.for_range(range.begin, range.end, 1, start, one_row, range.trips);
+}
+
+// The whole reduction for the lanes of a pass.
+Values reduce_pass(const Pass& p, llvm::Value* x, llvm::Value* w, Values acc) {
+  Emitter& e = p.e;
+  const RowRange &first = p.tile.rows, &second = p.tile.second_rows;
+  if (p.tile.kernel.rows == 1) return reduce_rows(p, {0, 1}, first, x, w, acc);
+  if (first.constant() && second.constant()) return reduce_rows(p, {0, 2}, first, x, w, acc);
+  // The second row's range begins and ends no later than the first one's.
+  acc = reduce_rows(p, {1, 2}, {second.begin, e.min(first.begin, second.end)}, x, w, acc);
+  acc = reduce_rows(p, {0, 2}, {first.begin, second.end}, x, w, acc);
+  return reduce_rows(p, {0, 1}, {e.max(first.begin, second.end), first.end}, x, w, acc);
 }
 
 // Fetches half of what the next row of pixels reads of the block that this row does not.
 void prefetch_next_row(Emitter& e, const ConvTile& tile, int half) {
   const ConvShape& s = tile.shape;
   const View& view = tile.x_view();
-  const int64_t columns = tile.variant.pixels * s.stride_w, lines = columns * s.stride_h;
+  const int64_t columns = tile.variant.pixels * s.stride_w, lines = columns * s.stride_h * tile.kernel.rows;
   for (int64_t i = half * lines / 2; i < (half + 1) * lines / 2; ++i) {
-    const int64_t row = (s.kh - 1) * s.dilation_h + 1 + i / columns, column = s.kw / 2 + i % columns;
+    const int64_t last = (s.kh - 1) * s.dilation_h + (tile.kernel.rows - 1) * s.stride_h;
+    const int64_t row = last + 1 + i / columns, column = s.kw / 2 + i % columns;
     e.prefetch(e.element(tile.x, row * view.stride_h + column * view.stride_w));
   }
 }
@@ -186,7 +213,7 @@ void emit_tile(Emitter& e, const ConvTile& tile, int lanes, llvm::Value* table) 
       const int group = lane / width * width;  // the first lane of the groups
       x = e.element(x, group * tile.x_view().stride_c);
     }
-    Values acc(static_cast<size_t>(tile.variant.pixels), start);
+    Values acc(static_cast<size_t>(tile.kernel.rows * tile.variant.pixels), start);
     if (pass.x_lanes > 0)  // else these are pad lanes, and the weights' are zero
       acc = reduce_pass(pass, x, e.element(tile.w, lane), acc);
     store_tile(e, tile, acc, lane);

@@ -192,8 +192,11 @@ class Tuner {
       if (i >= subject.left.size()) continue;
       const ConvChoice& c = trial->kernels[key] = subject.left[i];
       for (NodeId layer : subject.layers)
-        options.overrides[step_name(build_.graph, layer)] = {
-            .algorithm = c.algorithm, .pixels = c.pixels, .panel = c.panel, .k_unroll = c.k_unroll};
+        options.overrides[step_name(build_.graph, layer)] = {.algorithm = c.algorithm,
+                                                             .pixels = c.pixels,
+                                                             .rows = c.rows,
+                                                             .panel = c.panel,
+                                                             .k_unroll = c.k_unroll};
     }
     Result<std::vector<Plan>> plans = make_plans(build_.graph, std::span(&plan().target, 1), options);
     if (!plans) return plans.take_error();

@@ -90,7 +90,7 @@ ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm 
   kernel.shape = shape;
   kernel.algorithm = algorithm;
   kernel.collapsed = collapses(kernel.shape);
-  kernel.pixels = c.pixels, kernel.panel = c.panel, kernel.k_unroll = c.k_unroll;
+  kernel.pixels = c.pixels, kernel.rows = c.rows, kernel.panel = c.panel, kernel.k_unroll = c.k_unroll;
   kernel.tiles = balanced_tiles(row_length(kernel.shape), c.pixels);
   InputWindows windows = input_windows(kernel.shape, c.panel);
   kernel.reduce_blocks = windows.reduce_blocks, kernel.first_block = windows.first_block;
@@ -101,7 +101,7 @@ ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm 
 
 int64_t conv_units(const ConvKernel& kernel) {
   return ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel) * kernel.shape.n *
-         row_count(kernel.shape) * static_cast<int64_t>(kernel.tiles.size());
+         ceil_div(row_count(kernel.shape), kernel.rows) * static_cast<int64_t>(kernel.tiles.size());
 }
 
 View place(StepBatch& batch, const Shape& shape, Layout layout, int64_t misalignment) {
@@ -199,10 +199,10 @@ std::string ConvCase::text() const {
   return fmt::format(
       "conv {} -> {} channels, kernel {}x{}, stride {}x{}, dilation {}x{}, padding {} {} {} {}, groups {}, "
       "{} "
-      "{}x{} unroll {}, strips {}, passes {}, sums {} {}, layouts {} {}",
+      "{}x{} rows {} unroll {}, strips {}, passes {}, sums {} {}, layouts {} {}",
       to_string(x), op.channels, op.kernel.h, op.kernel.w, op.stride.h, op.stride.w, op.dilation.h,
       op.dilation.w, op.padding.top, op.padding.left, op.padding.bottom, op.padding.right, op.groups,
-      to_string(algorithm), pixels, panel, k_unroll, strip, pass_blocks, sum.blocks, sum.rows,
+      to_string(algorithm), pixels, panel, rows, k_unroll, strip, pass_blocks, sum.blocks, sum.rows,
       to_string(x_layout), to_string(out_layout));
 }
 

@@ -103,6 +103,17 @@ TEST_CASE("narrow groups share vectors, whole blocks do not") {
     CHECK((c.panel == 1 || c.panel == 3));  // panels within a group of 3 blocks
 }
 
+TEST_CASE("short rows of groups of 8 and more are computed two at a time where that hides an FMA's latency") {
+  for (int64_t width : {8, 24, 40, 56}) {
+    const ConvChoice small = best(square(16 * width, 14, 16 * width, 3, 1, 16), avx2_target());
+    CHECK(small.rows == 2);
+    CHECK(small.pixels == 5);
+    CHECK(best(square(16 * width, 28, 16 * width, 3, 1, 16), avx2_target()).rows == 1);
+  }
+  for (int64_t width : {1, 2, 4})
+    CHECK(best(square(16 * width, 14, 16 * width, 3, 1, 16), avx2_target()).rows == 1);
+}
+
 TEST_CASE("a last block with one vector of channels costs one, and makes room in the registers") {
   const ConvShape half = square(96, 56, 24, 1), whole = square(96, 56, 32, 1);
   const ConvChoice narrow = best(half, avx2_target());
@@ -126,7 +137,8 @@ TEST_CASE("every choice fits the registers, best first") {
       REQUIRE_FALSE(choices.empty());
       for (size_t i = 0; i < choices.size(); ++i) {
         const ConvChoice& c = choices[i];
-        REQUIRE(conv_registers(s, target, c.algorithm, c.pixels, c.panel) <= target.vector_registers);
+        REQUIRE(conv_registers(s, target, c.algorithm, c.rows * c.pixels, c.panel) <=
+                target.vector_registers);
         REQUIRE(c.k_unroll >= 1);
         REQUIRE(c.k_unroll <= 16);
         REQUIRE(c.microseconds > 0);

@@ -1,5 +1,7 @@
 #include <catch2/catch.hpp>
 
+#include <fmt/format.h>
+
 #include "tests/plan/networks.h"
 
 using namespace cardinal;
@@ -22,7 +24,9 @@ std::string plan_error(const std::string& text) {
   grouped.groups = 2;
   const NodeId x =
       net.conv(net.conv(net.input({1, 3, 56, 56}), Conv{96, {3, 3}}, "conv"), Conv{96, {1, 1}}, "conv1");
-  net.output(net.conv(x, grouped, "grouped"));
+  Conv narrow = grouped;
+  narrow.groups = 24;
+  net.output(net.conv(net.conv(x, grouped, "grouped"), narrow, "narrow"));
   SourceMap sources;
   const auto read = read_overrides(sources, "plan.txt", text);
   REQUIRE(read);
@@ -85,11 +89,32 @@ TEST_CASE("a plan's choices are an override file that gives the same plan") {
   }
 }
 
+TEST_CASE("an override sets how many rows a tile of narrow groups has") {
+  NetworkBuilder net("net");
+  Conv grouped{64, {3, 3}};
+  grouped.groups = 8;
+  grouped.padding = {Padding::Mode::same};
+  net.output(net.conv(net.input({1, 64, 14, 14}), grouped, "conv"));
+  for (int rows : {1, 2}) {
+    StepOverride wanted;
+    wanted.rows = rows;
+    wanted.pixels = 5;
+    const Plan plan = plan_of(net.graph, avx2_target(), {{{"conv", wanted}}});
+    const Step& step = step_called(plan, "conv");
+    const ConvKernel& kernel = std::get<ConvKernel>(step.kernel);
+    CHECK(kernel.rows == rows);
+    CHECK(kernel.pixels == 5);
+    CHECK(step.units == 4 * 3 * 14 / rows);  // blocks, tiles of a row, rows
+    const std::string text = print_overrides(plan, net.graph);
+    CHECK(text == fmt::format("conv algorithm=lanes pixels=5 panel=1 k_unroll=1 rows={}\n", rows));
+  }
+}
+
 TEST_CASE("errors in an override file point at the word") {
   CHECK(error_of("conv pixels") == "plan.txt:1:6: expected KEY=VALUE, got 'pixels'");
   CHECK(error_of("\n  conv  tiles=7") ==
-        "plan.txt:2:9: unknown setting 'tiles'; use algorithm, pixels, panel, k_unroll or, on a GPU, tile or "
-        "paired");
+        "plan.txt:2:9: unknown setting 'tiles'; use algorithm, pixels, rows, panel, k_unroll or, on a GPU, "
+        "tile or paired");
   CHECK(error_of("conv pixels=x") == "plan.txt:1:6: pixels must be a whole number from 1 to 64, not 'x'");
   CHECK(error_of("conv panel=0") == "plan.txt:1:6: panel must be a whole number from 1 to 64, not '0'");
   CHECK(error_of("conv pixels=99999999999999999999") ==
@@ -126,4 +151,10 @@ TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
         "many out as in; "
         "here 2 "
         "of 48 in and 48 out");
+  CHECK(plan_error("conv rows=2") == "plan.txt:1:1: conv: rows=2 needs algorithm=lanes");
+  CHECK(plan_error("narrow algorithm=lanes rows=3") ==
+        "plan.txt:1:1: narrow: rows=3 exceeds the 2 rows that a tile can have");
+  CHECK(plan_error("narrow algorithm=lanes pixels=25 rows=2") ==
+        "plan.txt:1:1: narrow: pixels=25 rows=2 panel=1 needs 54 vector registers, znver4 has 32; make the "
+        "tile smaller");
 }

@@ -152,7 +152,7 @@ class Executor {
       s.ih = s.oh = 1;
     }
     const int64_t panels = ceil_div(ceil_div(s.oc, 16), k.panel);
-    REQUIRE(step.units == panels * s.n * s.oh * static_cast<int64_t>(k.tiles.size()));
+    REQUIRE(step.units == panels * s.n * ceil_div(s.oh, k.rows) * static_cast<int64_t>(k.tiles.size()));
     // Stored at once: an output that lay over x would show.
     each({s.n, s.oc, s.oh, s.ow}, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
       double value = k.has_bias ? weight(step.weights[1], c) : 0;

@@ -36,6 +36,8 @@ TEST_CASE("kernel names") {
   conv.shape.ic = conv.shape.oc = 64;
   conv.shape.groups = 16;
   CHECK(kernel_name(conv) == "conv_lanes4_14");
+  conv.rows = 2;
+  CHECK(kernel_name(conv) == "conv_lanes4_2x14");
   PoolKernel pool;
   CHECK(kernel_name(pool) == "max_pool");
   pool.mode = PoolKernel::Mode::average;

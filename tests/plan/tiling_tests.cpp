@@ -109,8 +109,8 @@ TEST_CASE("tiles of a plan cover rows of every length on every target") {
           end += tile.pixels;
         }
         REQUIRE(end == (kernel->collapsed ? 2 * width : width));
-        REQUIRE(conv_registers(kernel->shape, target, kernel->algorithm, kernel->pixels, kernel->panel) <=
-                target.vector_registers);
+        REQUIRE(conv_registers(kernel->shape, target, kernel->algorithm, kernel->rows * kernel->pixels,
+                               kernel->panel) <= target.vector_registers);
       }
       REQUIRE(convolutions == 3);
     }

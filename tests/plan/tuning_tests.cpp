@@ -113,17 +113,32 @@ TEST_CASE("later measurements replace earlier ones") {
 
 TEST_CASE("kernels read back as they are described") {
   for (const char* text : {"direct 14x2 unroll 4", "winograd_f2 6x1 unroll 8", "winograd_f4 1x1 unroll 1",
-                           "lanes 14", "direct 64x64 unroll 64"}) {
+                           "lanes 14", "lanes 2x7", "direct 64x64 unroll 64"}) {
     INFO(text);
     const auto choice = parse_choice(text);
     REQUIRE(choice);
     CHECK(describe(*choice) == text);
   }
-  for (const char* text :
-       {"", " ", "direct", "direct ", "direct 14", "direct 14x2", "direct 14x2 unroll",
-        "direct 14x2 unroll 0", "direct 14x2 unroll 65", "direct 14x2 unroll 4 ", "direct 014x2 unroll 4",
-        "direct +14x2 unroll 4", "direct -1x2 unroll 4", "lanes 7x1 unroll 1", "lanes 0", "Lanes 7",
-        "strange 7", "direct 99999999999999999999x1 unroll 1"}) {
+  for (const char* text : {"",
+                           " ",
+                           "direct",
+                           "direct ",
+                           "direct 14",
+                           "direct 14x2",
+                           "direct 14x2 unroll",
+                           "direct 14x2 unroll 0",
+                           "direct 14x2 unroll 65",
+                           "direct 14x2 unroll 4 ",
+                           "direct 014x2 unroll 4",
+                           "direct +14x2 unroll 4",
+                           "direct -1x2 unroll 4",
+                           "lanes 7x1 unroll 1",
+                           "lanes 0",
+                           "lanes 1x7",
+                           "lanes 2x",
+                           "Lanes 7",
+                           "strange 7",
+                           "direct 99999999999999999999x1 unroll 1"}) {
     INFO(text);
     CHECK_FALSE(parse_choice(text));
   }
