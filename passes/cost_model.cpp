@@ -23,10 +23,10 @@ constexpr double kDramBytesPerMicrosecond = 20e3;
 constexpr double kTileCycles = 40;
 // What the loops over three ranges of kernel rows cost a tile of two rows of pixels, for each vector of a
 // block. An estimate.
-constexpr double kRangesCycles = 30;
-// Narrower groups have sums so short that the CPU computes several tiles at a time: with two rows of pixels
-// they gained nothing on Zen 3.
-constexpr int64_t kTwoRowsWidth = 8;
+constexpr double kRangesCycles = 20;
+// Cycles that an FMA waits for the one before it, by those of its latency: 7, 8, and 9 accumulators reach 80,
+// 87 and 96% of the FMA peak on Zen 3, where it is 4.
+constexpr double kLatencySlack = 1.125;
 // How much of the cheaper of two overlapping costs shows nevertheless. An estimate.
 constexpr double kExposed = 0.1;
 // How much of the time to read them shows of the many weights of fast matrix multiplication, besides.
@@ -55,8 +55,9 @@ constexpr int64_t kUnrolledInstructions = 200;
 // tiles that leave two are not).
 constexpr int64_t kFreeRegisters = 2;
 constexpr double kFullPenalty = 1.15;
-// Tiles that read weights again: by so much slower than their loads on Zen 3.
-constexpr double kRereadPenalty = 1.05;
+// Tiles that read weights again: by so much slower than their loads on Zen 3, of direct kernels and of
+// depthwise ones.
+constexpr double kRereadPenalty = 1.05, kDepthwiseRereadPenalty = 1.2;
 // With AVX-512, long steps are unrolled twice: more often is 1 to 4% slower on Zen 5.
 constexpr int64_t kLongStep = 20;  // FMAs
 constexpr int64_t kShortSum = 32;  // products; see tile_overhead
@@ -72,6 +73,19 @@ int64_t vectors_per_block(const Target& t) {
 int64_t panel_vectors(const ConvShape& s, const Target& t, int64_t blocks, bool last) {
   const int64_t v = vectors_per_block(t);
   return last ? (blocks - 1) * v + ceil_div(last_block_width(s, t), t.vector_lanes) : blocks * v;
+}
+
+// Whether groups share 128 bits: channel k of each of them is spread by a constant permutation, for which the
+// loop over k is unrolled.
+bool permutes_in_lanes(const ConvShape& s, const Target& t) {
+  const int64_t width = s.ic / s.groups;
+  return width > 1 && width <= 4 && width < t.vector_lanes;
+}
+
+// Depthwise 3x3 kernels have sums so short that the CPU computes several tiles at a time: two rows of pixels
+// gained nothing on Zen 3. Nor did they where they make unrolled loops longer.
+bool may_gain_by_two_rows(const ConvShape& s, const Target& t) {
+  return !has_short_sums(s) && !permutes_in_lanes(s, t);
 }
 
 // Tiles that leave out the same taps, and how many there are.
@@ -139,7 +153,7 @@ double direct_step(const Target& t, int64_t valid, int64_t vectors, bool rereads
   const int64_t weights = rereads ? 1 + (vectors - 1) * valid : vectors;
   const double load =
       static_cast<double>(valid + weights) / t.loads_per_cycle * (rereads ? kRereadPenalty : 1);
-  return std::max({fma, load, static_cast<double>(t.fma_latency)});
+  return std::max({fma, load, kLatencySlack * t.fma_latency});
 }
 
 double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups,
@@ -175,14 +189,8 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
   return cycles + kExposed * static_cast<double>(panels) * image_bytes / kL2BytesPerCycle;
 }
 
-// Taps of a row that lanes holds the weights of at once: what the accumulators of `pixels`, two columns and a
-// permutation leave.
-int64_t lanes_chunk(const ConvShape& s, const Target& t, int64_t pixels) {
-  return std::clamp<int64_t>(t.vector_registers - pixels - 3, 1, s.kw);
-}
-
-// Per tap row, channel k of a group and chunk of taps, each input vector is loaded and permuted once and
-// feeds an output for each tap of the chunk.
+// Per tap row and channel k of a group, each input vector is loaded and permuted once and feeds an output for
+// each tap.
 double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups,
                     int64_t rows_of_tile) {
   const ConvShape& s = p.shape;
@@ -191,33 +199,39 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
   const bool wide = width > 8;
   const int64_t v = wide ? 2 : vectors_per_block(t);
   const double fma_rate = wide ? 2 : t.fma_per_cycle, load_rate = wide ? 2 : t.loads_per_cycle;
-  const bool across = width == 8 && v == 1, in_lane = width > 1 && width <= 4 && width < t.vector_lanes;
+  const bool across = width == 8 && v == 1, in_lane = permutes_in_lanes(s, t);
   // Zen 4: an in-lane permute is free at one an FMA, one across lanes at one per two.
   const double permutes = across ? 2 : in_lane ? 1 : 0;
   const ValidRows kernel_rows = average_valid_rows(s, rows_of_tile);
   double cycles = 0;
   for (const TileGroup& g : groups) {
-    int64_t fmas = 0;
-    for (int64_t valid : g.valid) fmas += valid;
-    const int64_t chunk = lanes_chunk(s, t, g.pixels * rows_of_tile), chunks = ceil_div(s.kw, chunk);
-    const int64_t span = (g.pixels - 1) * s.stride_w + (chunk - 1) * s.dilation_w + 1;
-    const int64_t columns = chunks * std::min(g.pixels * chunk, span);
+    const HeldTaps held = held_taps(s, t, g.pixels * rows_of_tile);
+    int64_t fmas = 0, weights = held.end - held.first, rereads = 0;
+    for (int64_t tap = 0; tap < s.kw; ++tap) {
+      const int64_t valid = g.valid[static_cast<size_t>(tap)];
+      fmas += valid;
+      if (!held.contains(tap)) rereads += valid;
+    }
+    const int64_t span = (g.pixels - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1;
+    const int64_t columns = std::min(g.pixels * s.kw, span);
+    const double penalty = width == 1 && rereads ? kDepthwiseRereadPenalty : 1;
     const auto step = [&](int64_t rows) {
-      return std::max({static_cast<double>(rows * fmas) / fma_rate,
-                       static_cast<double>(rows * columns + s.kw) / load_rate,
-                       static_cast<double>(rows * columns) * permutes,
-                       static_cast<double>(t.fma_latency * std::min<int64_t>(s.kw, 3))});
+      const double loads = static_cast<double>(rows * (columns + rereads) + weights);
+      return std::max({static_cast<double>(rows * fmas) / fma_rate, loads / load_rate * penalty,
+                       static_cast<double>(rows * columns) * permutes});
     };
-    // In-lane permutations are constants: the loop over k is unrolled.
     const int64_t instructions =
         (in_lane ? width : 1) * (rows_of_tile * (fmas + columns * (in_lane ? 2 : 1)) + s.kw);
-    // Nor do chunks help: LLVM loads a column once for all of them, and keeps it.
-    const bool spills = instructions > kSpillingInstructions || chunks > 1;
-    const double taps = static_cast<double>(width) * (spills ? kSpillPenalty : 1);
-    const double ranges = rows_of_tile == 1 ? 0 : kRangesCycles;
-    const double tile = (step(1) * kernel_rows.one + step(2) * kernel_rows.two) * taps + ranges;
-    cycles += static_cast<double>(g.count) *
-              (static_cast<double>(v) * tile + tile_overhead(p, t, g.pixels * rows_of_tile, v));
+    const bool spills = instructions > kSpillingInstructions || (rereads && !fills_registers(s, t));
+    const auto channels = static_cast<double>(v * width);
+    const double issued = channels * (step(1) * kernel_rows.one + step(2) * kernel_rows.two);
+    const double ranges = rows_of_tile == 1 ? 0 : kRangesCycles * static_cast<double>(v);
+    // An accumulator's FMAs follow each other; what else there is to do can be done while they wait.
+    const double chain = channels * (kernel_rows.one + kernel_rows.two) * kLatencySlack *
+                         static_cast<double>(t.fma_latency * s.kw);
+    cycles +=
+        static_cast<double>(g.count) * std::max(chain, issued * (spills ? kSpillPenalty : 1) + ranges +
+                                                           tile_overhead(p, t, g.pixels * rows_of_tile, v));
   }
   return cycles *
          static_cast<double>(ceil_div(row_count(s), rows_of_tile) * s.n * ceil_div(s.oc, kChannelBlock));
@@ -315,9 +329,9 @@ bool lanes_possible(const ConvShape& s) {
 
 int64_t conv_registers(const ConvShape& s, const Target& t, ConvAlgorithm algorithm, int64_t pixels,
                        int64_t panel) {
-  // lanes works on one vector of a block at a time: accumulators, two columns, a permutation and the weights
-  // of at least one tap.
-  if (algorithm == ConvAlgorithm::lanes) return pixels + 4;
+  // lanes works on one vector of a block at a time: accumulators, a column and the weights of at least one
+  // tap; with a permutation across lanes its indices, and one column more.
+  if (algorithm == ConvAlgorithm::lanes) return pixels + (fills_registers(s, t) ? 2 : 4);
   const bool alone = panel * kChannelBlock >= s.oc;
   const int64_t vectors = panel_vectors(s, t, panel, alone);
   const bool one_weight = strassen_levels(algorithm) == 0 && rereads_weights(t, pixels, panel);
@@ -356,7 +370,7 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
     };
     if (wants(wanted, ConvAlgorithm::lanes) && lanes_possible(s) && wanted.panel.value_or(1) == 1)
       for (int64_t rows = 1; rows <= std::min<int64_t>(kMostRows, row_count(s)); ++rows) {
-        const bool worth_it = rows == 1 || s.ic / s.groups >= kTwoRowsWidth;
+        const bool worth_it = rows == 1 || may_gain_by_two_rows(s, t);
         if (wanted.rows ? *wanted.rows == rows : worth_it) add(ConvAlgorithm::lanes, 1, rows);
       }
     if (!wants(wanted, ConvAlgorithm::direct) || wanted.rows.value_or(1) != 1) continue;

@@ -125,6 +125,22 @@ bool rereads_weights(const Target& t, int64_t pixels, int64_t panel) {
   return panel == 1 && 2 * t.vector_lanes == kChannelBlock && 2 * pixels + 3 > t.vector_registers;
 }
 
+bool has_short_sums(const ConvShape& s) {
+  constexpr int64_t kFewProducts = 16;
+  return s.ic / s.groups * s.kh * s.kw < kFewProducts;
+}
+
+bool fills_registers(const ConvShape& s, const Target& t) {
+  return 2 * t.vector_lanes == kChannelBlock && !has_short_sums(s);
+}
+
+HeldTaps held_taps(const ConvShape& s, const Target& t, int64_t pixels) {
+  const int64_t rest = fills_registers(s, t) ? 1 : 3;  // two columns, and maybe indices of a permutation
+  const int64_t count = std::clamp<int64_t>(t.vector_registers - pixels - rest, 1, s.kw);
+  const int64_t first = (s.kw - count) / 2;
+  return {first, first + count};
+}
+
 int64_t weight_block_floats(const ConvKernel& kernel) {
   const ConvShape& s = kernel.shape;
   const int64_t lines = std::min(kernel.reduce_blocks * kChannelBlock, s.ic) * s.kh * s.kw;

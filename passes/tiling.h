@@ -37,6 +37,21 @@ int64_t last_block_width(const ConvShape&, const Target&);
 // Whether a direct kernel's tile of one block of output channels, two vectors, has more accumulators than
 // leave room for both vectors of weights: the second one is then each FMA's operand in memory.
 bool rereads_weights(const Target&, int64_t pixels, int64_t panel);
+// Whether a lanes kernel has so few products in each sum, as those of depthwise 3x3 kernels, that the CPU
+// computes several tiles at a time and that epilogues take a good part of the time.
+bool has_short_sums(const ConvShape&);
+// Whether a lanes kernel may fill all vector registers: AVX2 has few of them, and LLVM uses the last one.
+// Where sums are short epilogues need them: on Zen 3 SiLU after 14 accumulators takes half as long again as
+// after 7.
+bool fills_registers(const ConvShape&, const Target&);
+// The taps of a row whose weights a lanes kernel holds in registers, those in the middle, which most pixels
+// have: as many as `pixels` accumulators and a column of x leave room for, but one at least. The others'
+// weights are each FMA's operand in memory.
+struct HeldTaps {
+  int64_t first = 0, end = 0;
+  bool contains(int64_t tap) const { return first <= tap && tap < end; }
+};
+HeldTaps held_taps(const ConvShape&, const Target&, int64_t pixels);
 // From the packed weights of one block of output channels to those of the next: an odd number of cache lines,
 // since the blocks of a panel, which are read together, would else fall into the same few sets of the caches.
 int64_t weight_block_floats(const ConvKernel&);

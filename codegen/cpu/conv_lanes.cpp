@@ -2,7 +2,7 @@
 // multiple of 8, which are computed 8 lanes at a time.
 //
 //   acc[i] = bias
-//   for kernel row in range (rolled), 8 channels of the group if it is wider, k of them, chunk of taps:
+//   for kernel row in range (rolled), 8 channels of the group if it is wider, k of them:
 //     for row of pixels, input column:  v = its lanes (l / width) * width + k;    loaded and spread once
 //       for tap s and pixel i that the column belongs to:  acc[i] += v * weight[k][s]
 //
@@ -88,11 +88,11 @@ struct Use {
   int64_t tap;
 };
 
-// Those of taps [first, end), by column from the start of pixel 0's window.
-std::map<int64_t, std::vector<Use>> uses_by_column(const ConvTile& tile, int64_t first, int64_t end) {
+// By column from the start of pixel 0's window.
+std::map<int64_t, std::vector<Use>> uses_by_column(const ConvTile& tile) {
   std::map<int64_t, std::vector<Use>> uses;
   for (int i = 0; i < tile.variant.pixels; ++i)
-    for (int64_t s = first; s < end; ++s)
+    for (int64_t s = 0; s < tile.shape.kw; ++s)
       if (tile.variant.valid(i, s))
         uses[i * tile.shape.stride_w + s * tile.shape.dilation_w].push_back({i, s});
   return uses;
@@ -108,24 +108,21 @@ Values multiply_add(const Pass& p, PixelRows rows, llvm::Value* x, llvm::Value* 
     auto* type = llvm::FixedVectorType::get(e.builder.getInt32Ty(), kChannelBlock);
     indices = e.builder.CreateAlignedLoad(type, e.element(p.table, e.mul(k, kChannelBlock)), llvm::Align(64));
   }
-  // As many taps as have room for their weights beside the accumulators, two columns and the indices.
-  int64_t chunk = std::max(1, e.target.vector_registers - p.tile.kernel.rows * columns - 3);
-  for (int64_t first = 0; first < p.tile.shape.kw; first += chunk) {
-    std::map<int64_t, llvm::Value*> weights;
-    const auto all_uses = uses_by_column(p.tile, first, std::min(first + chunk, p.tile.shape.kw));
-    for (int row = rows.first; row < rows.end; ++row)
-      for (const auto& [column, uses] : all_uses) {
-        const int64_t place =
-            row * p.tile.shape.stride_h * p.x_view().stride_h + column * p.x_view().stride_w;
-        llvm::Value* value = load_spread(p, e.element(x, place), k, indices);
-        for (const Use& use : uses) {
-          llvm::Value*& weight = weights[use.tap];
-          if (!weight) weight = e.load_block_here(e.element(w, use.tap * kChannelBlock), p.lanes);
-          llvm::Value*& a = acc[static_cast<size_t>(row * columns + use.pixel)];
-          a = e.fma(value, weight, a);
-        }
+  const HeldTaps held = held_taps(p.tile.shape, e.target, p.tile.kernel.rows * columns);
+  std::map<int64_t, llvm::Value*> weights;
+  const auto all_uses = uses_by_column(p.tile);
+  for (int row = rows.first; row < rows.end; ++row)
+    for (const auto& [column, uses] : all_uses) {
+      const int64_t place = row * p.tile.shape.stride_h * p.x_view().stride_h + column * p.x_view().stride_w;
+      llvm::Value* value = load_spread(p, e.element(x, place), k, indices);
+      for (const Use& use : uses) {
+        llvm::Value*& weight = weights[use.tap];
+        if (!weight || !held.contains(use.tap))
+          weight = e.load_block_here(e.element(w, use.tap * kChannelBlock), p.lanes);
+        llvm::Value*& a = acc[static_cast<size_t>(row * columns + use.pixel)];
+        a = e.fma(value, weight, a);
       }
-  }
+    }
   return acc;
 }
 

@@ -1,4 +1,5 @@
 #include "passes/cost_model.h"
+#include "passes/tiling.h"
 
 #include <catch2/catch.hpp>
 
@@ -103,15 +104,38 @@ TEST_CASE("narrow groups share vectors, whole blocks do not") {
     CHECK((c.panel == 1 || c.panel == 3));  // panels within a group of 3 blocks
 }
 
-TEST_CASE("short rows of groups of 8 and more are computed two at a time where that hides an FMA's latency") {
+TEST_CASE("narrow groups on AVX2 have accumulators enough to hide an FMA's latency") {
+  const Target avx2 = avx2_target();
   for (int64_t width : {8, 24, 40, 56}) {
-    const ConvChoice small = best(square(16 * width, 14, 16 * width, 3, 1, 16), avx2_target());
+    const auto grouped = [&](int64_t image, int64_t stride) {
+      return best(square(16 * width, image, 16 * width, 3, stride, 16), avx2);
+    };
+    const ConvChoice small = grouped(7, 1), strided = grouped(28, 2);
+    CHECK(small.rows * small.pixels == 14);
     CHECK(small.rows == 2);
-    CHECK(small.pixels == 5);
-    CHECK(best(square(16 * width, 28, 16 * width, 3, 1, 16), avx2_target()).rows == 1);
+    CHECK(strided.rows * strided.pixels == 10);
+    CHECK(strided.rows == 2);
+    for (int64_t image : {14, 28, 56}) {
+      const ConvChoice large = grouped(image, 1);
+      CHECK(large.rows == 1);
+      CHECK(large.pixels >= 10);
+    }
   }
-  for (int64_t width : {1, 2, 4})
-    CHECK(best(square(16 * width, 14, 16 * width, 3, 1, 16), avx2_target()).rows == 1);
+  CHECK(best(square(96, 7, 96, 3, 1, 96), avx2).rows == 1);  // sums too short for that to matter
+  CHECK(best(square(96, 14, 96, 7, 1, 96), avx2).rows == 2);
+}
+
+TEST_CASE("lanes kernels hold the weights of the middle taps") {
+  const ConvShape s = square(96, 14, 96, 7, 1, 96);
+  const auto held = [&](const Target& t, int64_t pixels) {
+    const HeldTaps taps = held_taps(s, t, pixels);
+    return std::pair(taps.first, taps.end);
+  };
+  CHECK(held(avx2_target(), 8) == std::pair<int64_t, int64_t>(0, 7));
+  CHECK(held(avx2_target(), 10) == std::pair<int64_t, int64_t>(1, 6));
+  CHECK(held(avx2_target(), 14) == std::pair<int64_t, int64_t>(3, 4));
+  CHECK(held(avx2_target(), 20) == std::pair<int64_t, int64_t>(3, 4));
+  CHECK(held(avx512_target(), 14) == std::pair<int64_t, int64_t>(0, 7));
 }
 
 TEST_CASE("a last block with one vector of channels costs one, and makes room in the registers") {

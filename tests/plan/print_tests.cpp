@@ -22,7 +22,7 @@ TEST_CASE("a printed plan reads like this") {
    1 grouped                      conv_lanes4_8      [1, 32, 30, 30] -> [1, 32, 15, 15] 3x3 stride 2x2 groups 8; row tiles 1x8 + 1x7 | ws+0 -> ws+28800 | 60 units in strips of 16, 5.0 us
    2 gate                         conv_direct_13x2   [1, 32, 15, 15] -> [1, 32, 15, 15] 1x1; image tiles 9x13 + 9x12, unroll 2; relu | ws+28800 -> ws+0 | 18 units, 4.2 us
    3 pool                         global_avg_pool    [1, 32, 15, 15] -> [1, 32, 1, 1] | ws+0 -> ws+7200 | 2 units, 0.3 us
-   4 fc                           conv_direct_1x1    [1, 32, 1, 1] -> [1, 10, 1, 1] 1x1; image tiles 1x1, unroll 8; bias | ws+7200 -> ws+0 | 1 units, 0.0 us
+   4 fc                           conv_direct_1x1    [1, 32, 1, 1] -> [1, 10, 1, 1] 1x1; image tiles 1x1, unroll 8; bias | ws+7200 -> ws+0 | 1 units, 0.1 us
    5 prob                         softmax            [1, 10] -> [1, 10] | ws+0 -> out0 rows | 1 units, 0.0 us
 )");
 }
