@@ -61,8 +61,9 @@ class Bench:
         """Of the arithmetic floor, in percent, and the kernel. Direct sums alone: fast algorithms have other floors."""
         settings = [f"{key}={value}" for key, value in {**sizes, "size": outputs * stride, "stride": stride}.items()]
         sets = [word for setting in settings for word in ("--set", setting)]
-        self.run("compile", "warm.nn", *sets, "--weights", "random:0", "--target", self.arguments.target, "--winograd=off",
-                 "--fast-matmul=off", "--blocked-sums=off", "-o", "warm.so")
+        direct = ["--winograd=off", "--fast-matmul=off", "--blocked-sums=off"]
+        target = ["--weights", "random:0", "--target", self.arguments.target]
+        self.run("compile", "warm.nn", *sets, *direct, *target, "-o", "warm.so")
         self.run("profile", "warm.so", "--seconds", str(self.arguments.seconds), "-o", "warm.json")
         steps = json.loads((self.directory / "warm.json").read_text())["steps"]
         step = next(step for step in steps if step["name"] == "measured")
