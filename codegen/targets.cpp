@@ -208,6 +208,11 @@ std::string instruction_set(const Target& target) {
 
 std::string scheduled_for(const Target& target) { return target.cpu == "aarch64" ? "generic" : target.cpu; }
 
+std::string long_loops_scheduled_for(const Target& target) {
+  const bool avx2 = !is_aarch64(target) && target.vector_lanes == 8;
+  return avx2 ? "znver3" : scheduled_for(target);
+}
+
 Target any_cpu(const Target& target) {
   Target any;
   any.triple = target.triple;

@@ -16,6 +16,7 @@
 #include <map>
 
 #include "codegen/cpu/conv.h"
+#include "codegen/llvm_target.h"
 #include "passes/tiling.h"
 
 namespace cardinal {
@@ -184,18 +185,12 @@ void prefetch_next_row(Emitter& e, const ConvTile& tile, int half) {
   }
 }
 
-// Unrolled loops are long, and LLVM moves permutations up in them until accumulators spill, unless it takes
-// them to be for a CPU that would not gain by it: on Zen 3, tiles of 12 and 14 pixels scheduled for Haswell
-// take 1.2 and 1.3 times as long.
-void schedule_without_spills(Emitter& e) {
-  e.builder.GetInsertBlock()->getParent()->addFnAttr("tune-cpu", "znver3");
-}
-
 void emit_tile(Emitter& e, const ConvTile& tile, int lanes, llvm::Value* table) {
   const auto width = static_cast<int>(tile.shape.ic / tile.shape.groups),
              part = std::min(width, kWidestVectorGroup);
   auto* type = llvm::FixedVectorType::get(e.f32, static_cast<unsigned>(lanes));
-  if (lanes == 8 && choose_spread(part, lanes) == Spread::in_lane) schedule_without_spills(e);
+  if (choose_spread(part, lanes) == Spread::in_lane)  // the loop over k is unrolled
+    e.builder.GetInsertBlock()->getParent()->addFnAttr("tune-cpu", long_loops_scheduled_for(e.target));
   for (int lane = 0; lane < kChannelBlock && lane < tile.lanes(tile.step.output, 0); lane += lanes) {
     llvm::Value* start = tile.bias ? e.load_block(e.element(tile.bias, lane), 4 * lanes, lanes, lanes)
                                    : llvm::Constant::getNullValue(type);
