@@ -39,7 +39,6 @@ constexpr double kGrowthInCache = 0.06;
 // Each further distinct tile function costs this share: instruction cache and code size. An estimate.
 constexpr double kVariantPenalty = 0.002;
 constexpr int64_t kWidestPanel = 8;
-constexpr int64_t kMostRows = 2;  // of a tile
 // Cycles of a Winograd transform for each vector read or written. Measured on Zen 4: 2 to 4, the more the
 // less of the tensors is found in L2.
 constexpr double kWinogradCycles = 2.5;
@@ -81,6 +80,8 @@ bool permutes_in_lanes(const ConvShape& s, const Target& t) {
   const int64_t width = s.ic / s.groups;
   return width > 1 && width <= 4 && width < t.vector_lanes;
 }
+
+int64_t most_rows(const ConvShape& s) { return std::min<int64_t>(2, row_count(s)); }  // of a lanes tile
 
 // Depthwise 3x3 kernels have sums so short that the CPU computes several tiles at a time: two rows of pixels
 // gained nothing on Zen 3. Nor did they where they make unrolled loops longer.
@@ -369,7 +370,7 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
       choices.push_back(choice);
     };
     if (wants(wanted, ConvAlgorithm::lanes) && lanes_possible(s) && wanted.panel.value_or(1) == 1)
-      for (int64_t rows = 1; rows <= std::min<int64_t>(kMostRows, row_count(s)); ++rows) {
+      for (int64_t rows = 1; rows <= most_rows(s); ++rows) {
         const bool worth_it = rows == 1 || may_gain_by_two_rows(s, t);
         if (wanted.rows ? *wanted.rows == rows : worth_it) add(ConvAlgorithm::lanes, 1, rows);
       }
@@ -460,9 +461,7 @@ std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOver
         s.groups, s.ic / s.groups, s.oc / s.groups);
   const int64_t rows = wanted.rows.value_or(1);
   if (!lanes && rows > 1) return fmt::format("rows={} needs algorithm=lanes", rows);
-  if (rows > row_count(s)) return fmt::format("rows={} exceeds the {} of the output", rows, row_count(s));
-  if (rows > kMostRows)
-    return fmt::format("rows={} exceeds the {} rows that a tile can have", rows, kMostRows);
+  if (rows > most_rows(s)) return fmt::format("rows={}: a tile has at most {} here", rows, most_rows(s));
   const int64_t panel = wanted.panel.value_or(1);
   if (lanes && panel != 1) return fmt::format("algorithm=lanes has panel=1, not {}", panel);
   if (!panel_allowed(s, panel)) {

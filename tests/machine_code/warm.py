@@ -24,7 +24,7 @@ SOURCE = """network warm(c: int, oc: int, size: int, kernel: int, groups: int, s
 """
 # Outputs and stride.
 GEOMETRIES = [(28, 1), (14, 1), (7, 1), (28, 2), (14, 2), (7, 2)]
-WIDTHS = [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64]
+WIDTHS = [2, 4, 8, 16, 24, 32, 40, 48, 56, 64]
 FEWEST_CHANNELS = 64  # of a grouped convolution
 
 
