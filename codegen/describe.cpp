@@ -90,8 +90,8 @@ cardinal_model ModelDescription::describe(const Plan& plan) {
     const auto repeats = static_cast<double>(step.repeats);
     const auto whole = [](double number) { return static_cast<uint64_t>(std::llround(number)); };
     const uint64_t flops = whole(repeats * step.flops);
-    steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, step.repeats,
-                     flops, whole(work.bytes), whole(work.flops), whole(work.weight_bytes),
+    steps.push_back({keep(step.name), keep(kernel_name(step.kernel)), nullptr, step.units, step.grain,
+                     step.repeats, flops, whole(work.bytes), whole(work.flops), whole(work.weight_bytes),
                      repeats * step.predicted_us, launch});
     model.flops += flops;
   }

@@ -94,10 +94,10 @@ class TableBuilder {
   }
 
   llvm::Constant* step(const cardinal_step& s, llvm::Function* task) {
-    return structure(
-        {text(s.name), text(s.kernel), or_null(task), u64(s.units), u64(s.repeats), u64(s.flops),
-         u64(s.bytes), u64(s.arithmetic), u64(s.weight_bytes), f64(s.predicted_us), launch(s.launch)},
-        sizeof(cardinal_step));
+    return structure({text(s.name), text(s.kernel), or_null(task), u64(s.units), u64(s.grain), u64(s.repeats),
+                      u64(s.flops), u64(s.bytes), u64(s.arithmetic), u64(s.weight_bytes), f64(s.predicted_us),
+                      launch(s.launch)},
+                     sizeof(cardinal_step));
   }
 
   llvm::Constant* tensors(const cardinal_tensor* list_of, uint32_t count, const char* name) {

@@ -138,13 +138,14 @@ void call_by_executor(Emitter& e, const Plan& plan, Tasks tasks, llvm::Value* fr
   // cardinal_executor: the context, then parallel_for.
   llvm::Value* context = e.builder.CreateLoad(e.ptr, executor);
   llvm::Value* parallel_for = e.builder.CreateLoad(e.ptr, e.builder.CreateConstGEP1_64(e.ptr, executor, 1));
-  auto* type = llvm::FunctionType::get(e.builder.getVoidTy(), {e.ptr, e.i64, e.ptr, e.ptr}, false);
+  auto* type = llvm::FunctionType::get(e.builder.getVoidTy(), {e.ptr, e.i64, e.i64, e.ptr, e.ptr}, false);
   call_steps(e, plan, frame, [&](size_t i, llvm::Value* of_step) {
     llvm::Value* units = e.integer(plan.steps[i].units);
     if (plan.steps[i].units <= 1 || plan.steps[i].predicted_us < kTinyStepMicroseconds)
       e.builder.CreateCall(tasks[i], {of_step, e.integer(0), units});
     else
-      e.builder.CreateCall(type, parallel_for, {context, units, tasks[i], of_step});
+      e.builder.CreateCall(type, parallel_for,
+                           {context, units, e.integer(plan.steps[i].grain), tasks[i], of_step});
   });
 }
 

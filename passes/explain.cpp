@@ -46,7 +46,8 @@ std::string describe_shares(const Step& step, int threads) {
   const int64_t larger = most == least ? threads : step.units % threads;
   std::string shares = fmt::format("{} x {}", larger, most);
   if (larger < threads) shares += fmt::format(" + {} x {}", threads - larger, least);
-  return fmt::format("        {} threads: {} units, predicted {:.1f} us\n", threads, shares,
+  return fmt::format("        {} threads: {} units, grain {}, predicted {:.1f} us\n", threads, shares,
+                     step.grain,
                      predicted_us(step) * static_cast<double>(most) / static_cast<double>(step.units));
 }
 

@@ -41,7 +41,10 @@ DraftStep Lowering::new_step(NodeId id, Kernel kernel) const {
 
 void Lowering::finish_step(DraftStep draft) {
   if (draft.step.predicted_us == 0) draft.step.predicted_us = traffic_microseconds(draft.step.bytes, target_);
-  if (!target_.gpu) draft.step.strip = choose_strip(draft.step, target_);
+  if (!target_.gpu) {
+    draft.step.strip = choose_strip(draft.step, target_);
+    draft.step.grain = choose_grain(draft.step);
+  }
   drafts_.push_back(std::move(draft));
 }
 

@@ -439,6 +439,7 @@ struct Step {
   // s = u / (channels' count * strip) with k parts, r = u % (channels' count * strip):
   // r / k * parts + s * strip + r % k. 0: all are one strip.
   int64_t strip = 0;
+  int64_t grain = 1;    // units that are worth a range of their own; see cardinal_executor
   int64_t repeats = 1;  // once for each image; what follows is of one time
   GpuLaunch launch;     // on a GPU
   double flops = 0;     // of direct convolution

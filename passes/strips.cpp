@@ -1,6 +1,7 @@
 #include "passes/strips.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "passes/strassen.h"
 #include "passes/tiling.h"
@@ -91,6 +92,17 @@ int64_t choose_strip(const Step& step, const Target& target) {
   if (cached && cached < strip) strip = cached;
   if (strip >= parts) return 0;
   return ceil_div(parts, ceil_div(parts, strip));
+}
+
+int64_t choose_grain(const Step& step) {
+  // Sums are formed again for each range.
+  if (std::holds_alternative<StrassenKernel>(step.kernel))
+    return step.strip ? channel_parts(step) * step.strip : step.units;
+  // A range costs half a microsecond on Zen 3: addresses, and weights that are not in L1.
+  constexpr double kRangeMicroseconds = 4;
+  if (step.predicted_us <= kRangeMicroseconds) return std::max<int64_t>(1, step.units);
+  return static_cast<int64_t>(
+      std::ceil(static_cast<double>(step.units) * kRangeMicroseconds / step.predicted_us));
 }
 
 }  // namespace cardinal

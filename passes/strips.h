@@ -16,5 +16,7 @@ int64_t fetched_floats(const Step&);
 
 // For Step::strip; the step's traffic is known.
 int64_t choose_strip(const Step&, const Target&);
+// For Step::grain; the step's strip and predicted time are known.
+int64_t choose_grain(const Step&);
 
 }  // namespace cardinal

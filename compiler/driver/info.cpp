@@ -64,6 +64,7 @@ json model_json(const Model& model, uint64_t file_bytes) {
     steps.push_back({{"name", step.name},
                      {"kernel", step.kernel},
                      {"units", step.units},
+                     {"grain", step.grain},
                      {"flops", step.flops},
                      {"bytes", step.bytes}});
   return {{"network", model.name()},

@@ -24,7 +24,7 @@ class StepRunner {
   }
   void run(const cardinal_step& step, int64_t image, const cardinal_executor& executor) {
     frame_.image = image;
-    executor.parallel_for(executor.context, step.units, step.task, &frame_);
+    executor.parallel_for(executor.context, step.units, step.grain, step.task, &frame_);
   }
   const float* workspace() const { return workspace_.get(); }
   const float* input(size_t i) const { return reinterpret_cast<const float*>(inputs_[i].data()); }

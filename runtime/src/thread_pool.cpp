@@ -54,86 +54,131 @@ bool spin_until(std::chrono::nanoseconds limit, Ready ready) {
   return false;
 }
 
+// A step, as every thread of the pool sees it.
 struct Job {
   cardinal_task task = nullptr;
   const cardinal_frame* frame = nullptr;
-  int64_t begin = 0, end = 0;
+  int64_t units = 0, grain = 1;
+  int parts = 0;
   unsigned float_mode = 0;
 };
 
-enum WorkerState : uint32_t { kIdle, kParked, kWorking, kLeaving };
-
-// One cache line (two with the job) per thread, so that handing out work to one does not disturb the others.
-struct alignas(128) Worker {
-  std::atomic<uint32_t> state{kIdle};
-  Job job;  // the caller's to write while idle or parked, the worker's to read while working
-  std::thread thread;
-};
-
-// The t-th of `parts` contiguous ranges of [0, units).
 struct Range {
   int64_t begin, end;
 };
-Range share(int64_t units, int64_t parts, int64_t t) {
-  const int64_t quotient = units / parts, remainder = units % parts;
-  const int64_t begin = t * quotient + std::min(t, remainder);
-  return {begin, begin + quotient + (t < remainder ? 1 : 0)};
-}
+
+// The t-th of the job's shares: contiguous, and in pieces. Whoever is done with its own share takes pieces
+// of others. The first piece is all of a share if eighths of it are not worth a range of their own; else the
+// last two eighths are pieces too. So a thread that is slower by up to a quarter, and one that has not come
+// yet, do not hold up the rest.
+class Share {
+ public:
+  Share(const Job& job, int t) {
+    const int64_t quotient = job.units / job.parts, remainder = job.units % job.parts;
+    begin_ = t * quotient + std::min<int64_t>(t, remainder);
+    end_ = begin_ + quotient + (t < remainder ? 1 : 0);
+    const int64_t eighth = (end_ - begin_) / 8;
+    last_ = eighth >= job.grain ? eighth : 0;
+  }
+  int pieces() const { return last_ ? 3 : 1; }
+  Range piece(int i) const {
+    const int64_t first_end = end_ - 2 * last_;
+    return i == 0 ? Range{begin_, first_end} : Range{first_end + (i - 1) * last_, first_end + i * last_};
+  }
+
+ private:
+  int64_t begin_, end_, last_;
+};
+
+// Of a worker: kCalled by the caller, it becomes kWorking by its own doing, or else kIdle again when the
+// step is done without it.
+enum WorkerState : uint32_t { kIdle, kParked, kCalled, kWorking, kLeaving };
+
+// A cache line (two with the one that is fetched beside it) per thread, so that what is done with one does
+// not disturb the others.
+struct alignas(128) Member {
+  std::atomic<uint32_t> state{kIdle};
+  std::atomic<int> claimed{0};  // pieces of the thread's share, by any thread
+  std::thread thread;           // none for the caller
+};
 
 }  // namespace
 
 struct ThreadPool::State {
   explicit State(int threads);
   ~State();
-  void parallel_for(int64_t units, cardinal_task task, const cardinal_frame* frame);
-  void work(Worker& worker);
+  void parallel_for(const Job&);
+  void work(int part);
+  void compute(int part);
   void wait_for_workers();
 
   std::mutex turn;  // held during a step
   std::chrono::nanoseconds spin_time;
-  std::vector<Worker> workers;
-  int started = 0;
-  // Workers of this step that have not finished, and kCallerParked while the caller sleeps.
+  std::vector<Member> members;  // the first is the caller
+  int started = 1;              // of them
+  Job job;                      // the caller's to write while no worker is working
+  // Workers that have been called and have not finished, and kCallerParked while the caller sleeps.
   alignas(128) std::atomic<uint32_t> pending{0};
   static constexpr uint32_t kCallerParked = 1u << 31;
 };
 
 ThreadPool::State::State(int threads)
     : spin_time(threads <= runtime::available_cpus() ? kSpinTime : std::chrono::nanoseconds{0}),
-      workers(static_cast<size_t>(std::max(0, threads - 1))) {
-  for (Worker& worker : workers) {
+      members(static_cast<size_t>(std::max(1, threads))) {
+  for (; started < static_cast<int>(members.size()); ++started) {
     try {
-      worker.thread = std::thread([this, &worker] { work(worker); });
+      members[static_cast<size_t>(started)].thread = std::thread([this, part = started] { work(part); });
     } catch (const std::system_error&) {
       break;
     }
-    ++started;
   }
 }
 
 ThreadPool::State::~State() {
-  for (int i = 0; i < started; ++i) {
-    workers[i].state.exchange(kLeaving);
-    workers[i].state.notify_one();
-    workers[i].thread.join();
+  for (Member& member : members) {
+    if (!member.thread.joinable()) continue;
+    member.state.exchange(kLeaving);
+    member.state.notify_one();
+    member.thread.join();
   }
 }
 
-void ThreadPool::State::work(Worker& worker) {
+void ThreadPool::State::work(int part) {
+  std::atomic<uint32_t>& state = members[static_cast<size_t>(part)].state;
   for (;;) {
-    const auto called = [&] { return worker.state.load(std::memory_order_acquire) != kIdle; };
+    const auto called = [&] { return state.load(std::memory_order_acquire) != kIdle; };
     uint32_t seen = kIdle;
-    if (!spin_until(spin_time, called)) worker.state.compare_exchange_strong(seen, kParked);
-    while ((seen = worker.state.load(std::memory_order_acquire)) == kParked) worker.state.wait(kParked);
+    if (!spin_until(spin_time, called)) state.compare_exchange_strong(seen, kParked);
+    while ((seen = state.load(std::memory_order_acquire)) == kParked) state.wait(kParked);
     if (seen == kLeaving) return;
-    set_float_mode(worker.job.float_mode);
-    worker.job.task(worker.job.frame, worker.job.begin, worker.job.end);
-    worker.state.store(kIdle, std::memory_order_relaxed);
+    if (seen != kCalled || !state.compare_exchange_strong(seen, kWorking)) continue;
+    set_float_mode(job.float_mode);
+    compute(part);
+    state.store(kIdle, std::memory_order_relaxed);
     if (pending.fetch_sub(1) == (kCallerParked | 1)) pending.notify_one();
   }
 }
 
+// Pieces of the thread's share, then of those that come after it.
+void ThreadPool::State::compute(int part) {
+  for (int i = 0; i < job.parts; ++i) {
+    const int t = (part + i) % job.parts;
+    const Share share(job, t);
+    std::atomic<int>& claimed = members[static_cast<size_t>(t)].claimed;
+    while (claimed.load(std::memory_order_relaxed) < share.pieces()) {
+      const int piece = claimed.fetch_add(1, std::memory_order_relaxed);
+      if (piece >= share.pieces()) break;
+      const Range range = share.piece(piece);
+      job.task(job.frame, range.begin, range.end);
+    }
+  }
+}
+
 void ThreadPool::State::wait_for_workers() {
+  for (int t = 1; t < job.parts; ++t) {
+    uint32_t expected = kCalled;  // nothing is left for it
+    if (members[static_cast<size_t>(t)].state.compare_exchange_strong(expected, kIdle)) pending.fetch_sub(1);
+  }
   const auto finished = [&] { return pending.load(std::memory_order_acquire) == 0; };
   if (spin_until(spin_time, finished)) return;
   uint32_t left = pending.fetch_or(kCallerParked) | kCallerParked;
@@ -143,22 +188,23 @@ void ThreadPool::State::wait_for_workers() {
   }
 }
 
-void ThreadPool::State::parallel_for(int64_t units, cardinal_task task, const cardinal_frame* frame) {
-  const int64_t parts = std::min<int64_t>(units, started + 1);
+void ThreadPool::State::parallel_for(const Job& step) {
+  const auto parts = static_cast<int>(std::min<int64_t>(step.units, started));
   if (parts <= 1) {
-    if (units > 0) task(frame, 0, units);
+    if (step.units > 0) step.task(step.frame, 0, step.units);
     return;
   }
   const std::scoped_lock lock(turn);
-  const unsigned mode = float_mode();
+  job = step;
+  job.parts = parts;
+  job.float_mode = float_mode();
   pending.store(static_cast<uint32_t>(parts - 1), std::memory_order_relaxed);
-  for (int64_t t = 1; t < parts; ++t) {
-    Worker& worker = workers[t - 1];
-    const Range range = share(units, parts, t);
-    worker.job = {task, frame, range.begin, range.end, mode};
-    if (worker.state.exchange(kWorking) == kParked) worker.state.notify_one();
+  for (int t = 0; t < parts; ++t) members[static_cast<size_t>(t)].claimed.store(0, std::memory_order_relaxed);
+  for (int t = 1; t < parts; ++t) {
+    std::atomic<uint32_t>& state = members[static_cast<size_t>(t)].state;
+    if (state.exchange(kCalled) == kParked) state.notify_one();
   }
-  task(frame, 0, share(units, parts, 0).end);
+  compute(0);
   wait_for_workers();
 }
 
@@ -167,11 +213,12 @@ ThreadPool::ThreadPool(int threads)
                                                  : runtime::available_cpus())) {}
 ThreadPool::~ThreadPool() = default;
 
-int ThreadPool::threads() const { return state_->started + 1; }
+int ThreadPool::threads() const { return state_->started; }
 
 cardinal_executor ThreadPool::executor() {
-  return {state_.get(), [](void* context, int64_t units, cardinal_task task, const cardinal_frame* frame) {
-            static_cast<State*>(context)->parallel_for(units, task, frame);
+  return {state_.get(),
+          [](void* context, int64_t units, int64_t grain, cardinal_task task, const cardinal_frame* frame) {
+            static_cast<State*>(context)->parallel_for({task, frame, units, grain});
           }};
 }
 

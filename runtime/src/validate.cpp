@@ -101,7 +101,7 @@ std::string find_malformed_steps(const cardinal_model& model) {
       return "step " + std::to_string(i) + " is repeated " + std::to_string(step.repeats) + " times";
     const bool complete =
         model.gpu ? !step.task && step.launch && is_launch(model, *step.launch) : step.task && !step.launch;
-    if (!step.name || !step.kernel || !complete || step.units < 0)
+    if (!step.name || !step.kernel || !complete || step.units < 0 || step.grain < 1)
       return "step " + std::to_string(i) + " is incomplete";
   }
   return "";

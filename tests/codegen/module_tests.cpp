@@ -243,30 +243,34 @@ TEST_CASE("output is the same for the same input") {
 TEST_CASE("an executor is given every unit of every larger step, and changes no bit") {
   const ScratchDirectory directory;
   SmallNetwork network("small");
-  for (Step& step : network.plans[0].steps) step.predicted_us = 100;
+  int64_t grain = 1;
+  for (Step& step : network.plans[0].steps) step.predicted_us = 100, step.grain = grain++;
   network.plans[0].steps[1].predicted_us = 0.1;
   const LoadedNetwork loaded = load(network, directory.file("small.so"));
 
   // Ranges of three units, the last first, and some of none.
-  static std::vector<int64_t> seen;
-  seen.clear();
-  cardinal_executor executor{
-      &seen, [](void* context, int64_t units, cardinal_task task, const cardinal_frame* frame) {
-        static_cast<std::vector<int64_t>*>(context)->push_back(units);
-        for (int64_t end = units; end > 0; end -= 3) {
-          task(frame, end, end);
-          task(frame, std::max<int64_t>(0, end - 3), end);
-        }
-        task(frame, 0, 0);
-      }};
+  using Calls = std::vector<std::pair<int64_t, int64_t>>;  // units and grain
+  Calls seen;
+  cardinal_executor executor{&seen, [](void* context, int64_t units, int64_t grain, cardinal_task task,
+                                       const cardinal_frame* frame) {
+                               static_cast<Calls*>(context)->push_back({units, grain});
+                               for (int64_t end = units; end > 0; end -= 3) {
+                                 task(frame, end, end);
+                                 task(frame, std::max<int64_t>(0, end - 3), end);
+                               }
+                               task(frame, 0, 0);
+                             }};
   const std::vector<float> alone = run(*loaded.model, network.input);
   REQUIRE(seen.empty());
   const std::vector<float> shared = run(*loaded.model, network.input, &executor);
   REQUIRE(std::memcmp(alone.data(), shared.data(), alone.size() * sizeof(float)) == 0);
 
-  std::vector<int64_t> expected;
-  for (size_t i = 0; i < network.plans[0].steps.size(); ++i)
-    if (i != 1 && network.plans[0].steps[i].units > 1) expected.push_back(network.plans[0].steps[i].units);
+  Calls expected;
+  for (size_t i = 0; i < network.plans[0].steps.size(); ++i) {
+    const Step& step = network.plans[0].steps[i];
+    CHECK(loaded.model->steps[i].grain == step.grain);
+    if (i != 1 && step.units > 1) expected.push_back({step.units, step.grain});
+  }
   REQUIRE(expected.size() > 2);
   REQUIRE(seen == expected);
 }

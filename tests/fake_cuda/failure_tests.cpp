@@ -139,7 +139,7 @@ TEST_CASE("a block that needs more shared memory than the GPU has") {
 TEST_CASE("a kernel that the code lacks") {
   start();
   static constexpr cardinal_gpu_launch launch = {"absent", {1, 1, 1}, {1, 1, 1}, 0, 0, nullptr};
-  static constexpr cardinal_step step = {"layer", "kernel", nullptr, 1, 1, 0, 0, 0, 0, 0.5, &launch};
+  static constexpr cardinal_step step = {"layer", "kernel", nullptr, 1, 1, 1, 0, 0, 0, 0, 0.5, &launch};
   cardinal_model table = gpu_table();
   table.steps = &step;
   table.step_count = 1;

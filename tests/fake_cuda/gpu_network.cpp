@@ -12,8 +12,8 @@ constexpr cardinal_gpu_pointer kMixPointers[] = {{CARDINAL_GPU_WORKSPACE, 0, 0},
 constexpr cardinal_gpu_launch kScale = {"scale", {1, 1, 1}, {kFakeElements, 1, 1}, 0, 3, kScalePointers};
 // More shared memory than a launch gets without asking for it.
 constexpr cardinal_gpu_launch kMix = {"mix", {1, 1, 1}, {kFakeElements, 1, 1}, 100 << 10, 3, kMixPointers};
-constexpr cardinal_step kSteps[] = {{"layer.scale", "scale", nullptr, 1, 1, 24, 288, 0, 0, 0.5, &kScale},
-                                    {"layer.mix", "mix", nullptr, 1, 1, 48, 288, 0, 0, 0.5, &kMix}};
+constexpr cardinal_step kSteps[] = {{"layer.scale", "scale", nullptr, 1, 1, 1, 24, 288, 0, 0, 0.5, &kScale},
+                                    {"layer.mix", "mix", nullptr, 1, 1, 1, 48, 288, 0, 0, 0.5, &kMix}};
 constexpr cardinal_gpu_code kCode = {CARDINAL_GPU_PTX, 80, 0, 0, sizeof kGpuCode, kGpuCode};
 constexpr cardinal_gpu kGpu = {1, &kCode};
 constexpr cardinal_tensor kTensors[2][2] = {

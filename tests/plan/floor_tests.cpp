@@ -81,7 +81,7 @@ TEST_CASE("a plan explains each step") {
             "1 of 1 steps\n") != std::string::npos);
   CHECK(text.find(print_step(plan, 0) + "        floor ") != std::string::npos);
   CHECK(text.find(" us (arithmetic), measured 200.0 us: ") != std::string::npos);
-  CHECK(text.find("        3 threads: 1 x 10 + 2 x 9 units, predicted ") != std::string::npos);
+  CHECK(text.find("        3 threads: 1 x 10 + 2 x 9 units, grain ") != std::string::npos);
   CHECK(text.find("        * direct 7x2 unroll 8") != std::string::npos);
   CHECK(text.find(" more, up to ") != std::string::npos);
   CHECK(explain(plan, net.graph).find("threads") == std::string::npos);

@@ -51,3 +51,23 @@ TEST_CASE("a step is done in strips as long as reading the weights again costs l
   CHECK(strips(convolution(8, 512, 512, 14)) == 4);  // 1 MB, 6.4 MB: two images each
   CHECK(strips(convolution(8, 64, 256, 56)) == 32);  // four of each image
 }
+
+TEST_CASE(
+    "a range is worth its call from four microseconds on, and with the sums of a strip from a strip on") {
+  Step step = convolution(1, 64, 256, 56);
+  step.units = 100;
+  step.predicted_us = 100;
+  CHECK(choose_grain(step) == 4);
+  step.predicted_us = 300;
+  CHECK(choose_grain(step) == 2);
+  for (double tiny : {0.0, 3.0}) {
+    step.predicted_us = tiny;
+    CHECK(choose_grain(step) == 100);
+  }
+  step.predicted_us = 1e6;
+  CHECK(choose_grain(step) == 1);
+  step.kernel = StrassenKernel{.panel = 2};
+  CHECK(choose_grain(step) == 100);
+  step.strip = 5;
+  CHECK(choose_grain(step) == channel_parts(step) * 5);
+}

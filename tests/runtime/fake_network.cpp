@@ -20,10 +20,10 @@ void mix(const cardinal_frame* frame, int64_t begin, int64_t end) noexcept {
 
 constexpr cardinal_tensor kInput = {"x", CARDINAL_F32, CARDINAL_NCHW, 4, 0, {1, 2, 3, 4}, 96};
 constexpr cardinal_tensor kOutput = {"y", CARDINAL_F32, CARDINAL_NCHW, 2, 0, {1, kFakeElements}, 96};
-constexpr cardinal_step kSteps[] = {
-    {"layer.scale", "scale", scale, kFakeElements, 1, kFakeElements, 3 * 96, kFakeElements, 0, 0.5, nullptr},
-    {"layer.mix", "mix", mix, kFakeElements, 1, 2 * kFakeElements, 3 * 96, 2 * kFakeElements, 0, 0.5,
-     nullptr}};
+constexpr cardinal_step kSteps[] = {{"layer.scale", "scale", scale, kFakeElements, 1, 1, kFakeElements,
+                                     3 * 96, kFakeElements, 0, 0.5, nullptr},
+                                    {"layer.mix", "mix", mix, kFakeElements, 1, 1, 2 * kFakeElements, 3 * 96,
+                                     2 * kFakeElements, 0, 0.5, nullptr}};
 alignas(4096) constexpr auto kWeights = fake_weights();
 
 cardinal_model describe() {
@@ -58,7 +58,7 @@ cardinal_model describe() {
 extern "C" void fake_run(const cardinal_frame* frame, const cardinal_executor* executor) noexcept {
   for (const cardinal_step& step : kSteps) {
     if (executor) {
-      executor->parallel_for(executor->context, step.units, step.task, frame);
+      executor->parallel_for(executor->context, step.units, step.grain, step.task, frame);
     } else {
       step.task(frame, 0, step.units);
     }

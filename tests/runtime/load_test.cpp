@@ -359,6 +359,7 @@ TEST_CASE("a malformed table is refused") {
   refuses([](auto&, auto& t, auto&) { t.dtype = CARDINAL_BF16; }, "has 96 bytes, its shape needs 48");
   refuses([](auto&, auto&, auto& s) { s.task = nullptr; }, "step 1 is incomplete");
   refuses([](auto&, auto&, auto& s) { s.units = -1; }, "step 1 is incomplete");
+  refuses([](auto&, auto&, auto& s) { s.grain = 0; }, "step 1 is incomplete");
   static constexpr cardinal_gpu_launch launch = {"kernel", {1, 1, 1}, {1, 1, 1}, 0, 0, nullptr};
   refuses([](auto&, auto&, auto& s) { s.launch = &launch; }, "step 1 is incomplete");
   refuses([](auto&, auto&, auto& s) { s.repeats = 0; }, "step 1 is repeated 0 times");
@@ -374,7 +375,7 @@ TEST_CASE("malformed tables for a GPU are refused with a reason") {
     cardinal_gpu_pointer pointers[3] = {
         {CARDINAL_GPU_OUTPUT, 0, 92}, {CARDINAL_GPU_WEIGHTS, 0, 0}, {CARDINAL_GPU_WORKSPACE, 0, 95}};
     cardinal_gpu_launch launch = {"kernel", {4, 1, 1}, {32, 4, 1}, 0, 3, pointers};
-    cardinal_step step = {"layer", "kernel", nullptr, 4, 1, 0, 0, 0, 0, 0.5, &launch};
+    cardinal_step step = {"layer", "kernel", nullptr, 4, 1, 1, 0, 0, 0, 0, 0.5, &launch};
     cardinal_gpu_code code = {CARDINAL_GPU_PTX, 80, 0, 0, sizeof ptx, ptx};
     cardinal_gpu gpu = {1, &code};
   };

@@ -36,8 +36,8 @@ Model pair() {
                                            {"h", CARDINAL_F16, CARDINAL_NCHW, 1, 0, {2}, 4}};
   static const cardinal_tensor outputs[] = {{"sum", CARDINAL_F32, CARDINAL_NCHW, 1, 0, {4}, 16},
                                             {"bits", CARDINAL_F16, CARDINAL_NCHW, 1, 0, {2}, 4}};
-  static const cardinal_step steps[] = {{"add", "add", add, 4, 1, 4, 48, 4, 0, 0.5, nullptr},
-                                        {"copy", "copy", copy, 1, 1, 0, 8, 0, 0, 0.5, nullptr}};
+  static const cardinal_step steps[] = {{"add", "add", add, 4, 1, 1, 4, 48, 4, 0, 0.5, nullptr},
+                                        {"copy", "copy", copy, 1, 1, 1, 0, 8, 0, 0, 0.5, nullptr}};
   static const cardinal_model model = [] {
     cardinal_model m = fake_cardinal_model;
     m.name = "pair";
@@ -180,7 +180,7 @@ TEST_CASE("a session keeps its model alive") {
 
 TEST_CASE("the caller's parallel_for runs the steps") {
   int calls = 0;
-  auto backwards = [&](int64_t units, auto body) {
+  auto backwards = [&](int64_t units, int64_t, auto body) {
     for (int64_t i = units - 1; i >= 0; --i) body(i, i + 1);
     ++calls;
   };

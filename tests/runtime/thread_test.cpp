@@ -36,11 +36,11 @@ struct Recorder {
     const std::scoped_lock lock(self->mutex);
     self->ranges.push_back({begin, end});
   }
-  std::vector<Range> record(ThreadPool& pool, int64_t units) {
+  std::vector<Range> record(ThreadPool& pool, int64_t units, int64_t grain) {
     ranges.clear();
     const cardinal_frame frame = {nullptr, nullptr, nullptr, this};
     const cardinal_executor executor = pool.executor();
-    executor.parallel_for(executor.context, units, task, &frame);
+    executor.parallel_for(executor.context, units, grain, task, &frame);
     std::sort(ranges.begin(), ranges.end(), [](Range a, Range b) { return a.begin < b.begin; });
     return ranges;
   }
@@ -59,27 +59,53 @@ std::vector<float> sample(unsigned seed) {
 
 }  // namespace
 
-TEST_CASE("every unit is computed once, in equal shares that are always the same") {
+TEST_CASE("every unit is computed once, in equal shares or parts of them, always in the same ranges") {
   for (const int threads : {1, 2, 3, 4, 7, 16}) {
     ThreadPool pool(threads);
     REQUIRE(pool.threads() == threads);
-    for (const int64_t units : {0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 100, 1001}) {
-      CAPTURE(threads, units);
-      Recorder recorder;
-      const std::vector<Range> ranges = recorder.record(pool, units);
-      CHECK(ranges.size() == static_cast<size_t>(std::min<int64_t>(threads, units)));
-      int64_t next = 0, smallest = units, largest = 0;
-      for (const Range& range : ranges) {
-        CHECK(range.begin == next);
-        next = range.end;
-        smallest = std::min(smallest, range.end - range.begin);
-        largest = std::max(largest, range.end - range.begin);
+    for (const int64_t units : {0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 100, 1001})
+      for (const int64_t grain : {1, 3, 16, 2000}) {
+        CAPTURE(threads, units, grain);
+        const int64_t parts = std::min<int64_t>(threads, units);
+        std::vector<Range> expected;
+        for (int64_t t = 0, begin = 0; t < parts; ++t) {
+          const int64_t end = begin + units / parts + (t < units % parts ? 1 : 0), last = (end - begin) / 8;
+          if (parts > 1 && last >= grain) {
+            expected.insert(expected.end(), {{begin, end - 2 * last}, {end - 2 * last, end - last}});
+            begin = end - last;
+          }
+          expected.push_back({begin, end});
+          begin = end;
+        }
+        Recorder recorder;
+        CHECK(recorder.record(pool, units, grain) == expected);
       }
-      CHECK(next == units);
-      if (units) CHECK(largest - smallest <= 1);
-      CHECK(recorder.record(pool, units) == ranges);
-    }
   }
+}
+
+TEST_CASE("threads that are done take over what a slower one has not begun") {
+  struct Slow {
+    std::atomic<int64_t> done{0};
+    std::atomic<bool> in_time{false};
+    // Unit 0 waits for all others: those of its range, which is the first of its share, are not counted.
+    static void task(const cardinal_frame* frame, int64_t begin, int64_t end) noexcept {
+      auto* self = static_cast<Slow*>(frame->workspace);
+      if (begin > 0) {
+        self->done.fetch_add(end - begin);
+        return;
+      }
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      while (self->done < 96 - end && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+      self->in_time = self->done == 96 - end;
+    }
+  };
+  ThreadPool pool(2);
+  const cardinal_executor executor = pool.executor();
+  Slow slow;
+  const cardinal_frame frame = {nullptr, nullptr, nullptr, &slow};
+  executor.parallel_for(executor.context, 96, 1, Slow::task, &frame);
+  CHECK(slow.in_time);
+  CHECK(slow.done == 96 - 36);
 }
 
 TEST_CASE("threads that went to sleep wake up, also when there are more of them than CPUs") {
@@ -94,7 +120,7 @@ TEST_CASE("threads that went to sleep wake up, also when there are more of them 
       // Around the 50 microseconds after which a thread parks.
       if (i % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 120));
       const int64_t units = 1 + random() % 40;
-      executor.parallel_for(executor.context, units, count, &frame);
+      executor.parallel_for(executor.context, units, 1 + i % 3, count, &frame);
       expected += units;
       REQUIRE(done.load() == expected);
     }
@@ -105,7 +131,7 @@ TEST_CASE("a pool may be dropped at any time between steps") {
   for (int i = 0; i < 30; ++i) {
     ThreadPool pool(3);
     if (i % 3 == 1) std::this_thread::sleep_for(std::chrono::microseconds(200));
-    if (i % 3 == 2) Recorder().record(pool, 5);
+    if (i % 3 == 2) Recorder().record(pool, 5, 1);
   }
   CHECK(ThreadPool(0).threads() >= 1);
 }
@@ -115,15 +141,22 @@ TEST_CASE("every thread computes in the caller's floating-point mode") {
   ThreadPool pool(3);
   const cardinal_executor executor = pool.executor();
   const unsigned before = _mm_getcsr();
-  std::atomic<unsigned> modes[3] = {};
-  const cardinal_frame frame = {nullptr, nullptr, nullptr, modes};
-  const auto task = [](const cardinal_frame* frame, int64_t begin, int64_t) noexcept {
-    static_cast<std::atomic<unsigned>*>(frame->workspace)[begin] = _mm_getcsr();
-  };
+  struct Modes {
+    std::atomic<int> begun{0};
+    std::atomic<unsigned> mode[3] = {};
+    // Each unit waits for the others, so that no thread computes two.
+    static void task(const cardinal_frame* frame, int64_t begin, int64_t) noexcept {
+      auto* self = static_cast<Modes*>(frame->workspace);
+      self->mode[begin] = _mm_getcsr();
+      ++self->begun;
+      while (self->begun < 3) std::this_thread::yield();
+    }
+  } modes;
+  const cardinal_frame frame = {nullptr, nullptr, nullptr, &modes};
   _mm_setcsr(before | _MM_FLUSH_ZERO_ON);
-  executor.parallel_for(executor.context, 3, task, &frame);
+  executor.parallel_for(executor.context, 3, 1, Modes::task, &frame);
   _mm_setcsr(before);
-  for (const auto& mode : modes) CHECK((mode & _MM_FLUSH_ZERO_ON) != 0);
+  for (const auto& mode : modes.mode) CHECK((mode & _MM_FLUSH_ZERO_ON) != 0);
 }
 #endif
 
@@ -148,7 +181,7 @@ TEST_CASE("threads share a model, each with its session, and a pool") {
 
 TEST_CASE("a session refuses a second thread while it runs") {
   std::atomic<bool> entered{false}, leave{false};
-  auto slow = [&](int64_t units, auto body) {
+  auto slow = [&](int64_t units, int64_t, auto body) {
     entered = true;
     while (!leave) std::this_thread::yield();
     body(0, units);

@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a structure below changes shape or meaning; a loader refuses any other version. */
-#define CARDINAL_ABI_VERSION 7u
+#define CARDINAL_ABI_VERSION 8u
 
 #define CARDINAL_ALIGNMENT 64u
 #define CARDINAL_MAX_RANK 6
@@ -79,11 +79,13 @@ typedef void (*cardinal_task)(const struct cardinal_frame* frame, int64_t begin,
                               int64_t end) CARDINAL_NOEXCEPT;
 
 /* How to run the units of a step on several threads. parallel_for must call task(frame, b, e) so that the
- * ranges cover [0, units) exactly once, and return only when all calls have returned. Ranges should be as few
- * as threads: some kernels prepare what the units of a range share. */
+ * ranges cover [0, units) exactly once, and return only when all calls have returned. Beyond one for each
+ * thread, a range should have at least `grain` units (which is at least 1, and may be more than `units`):
+ * fewer are not worth a call, or need what is prepared once for all units of a range. */
 struct cardinal_executor {
   void* context;
-  void (*parallel_for)(void* context, int64_t units, cardinal_task task, const struct cardinal_frame* frame);
+  void (*parallel_for)(void* context, int64_t units, int64_t grain, cardinal_task task,
+                       const struct cardinal_frame* frame);
 };
 
 /* One kernel launch on an NVIDIA GPU. Kernels take pointers only; all sizes are constants in them. */
@@ -130,6 +132,7 @@ struct cardinal_step {
   const char* kernel; /* the kernel chosen for it, e.g. "conv_direct_14x2" */
   cardinal_task task; /* NULL on a GPU */
   int64_t units;      /* on a GPU its thread blocks */
+  int64_t grain;      /* of units: see cardinal_executor; on a GPU 1 */
   int64_t repeats;    /* 1, or the images; what follows is of all of them */
   uint64_t flops;     /* of direct convolution: 2 per multiply-add */
   uint64_t bytes;     /* compulsory traffic: operands read once, result written once */

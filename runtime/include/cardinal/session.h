@@ -85,16 +85,18 @@ class Session {
   std::unique_ptr<State> state_;
 };
 
-// An executor over the caller's own parallel_for: any callable f(units, body) that calls body(begin, end) so
-// that the ranges cover [0, units) exactly once and returns when all calls have returned. It is kept by
-// reference and must not let an exception out.
-//   auto f = [&](int64_t units, auto body) { pool.for_range(0, units, body); };
+// An executor over the caller's own parallel_for: any callable f(units, grain, body) that calls body(begin,
+// end) so that the ranges cover [0, units) exactly once and returns when all calls have returned. Beyond one
+// for each thread, ranges should have at least `grain` units. It is kept by reference and must not let an
+// exception out.
+//   auto f = [&](int64_t units, int64_t grain, auto body) { pool.for_range(0, units, grain, body); };
 //   auto session = cardinal::Session::create(model, cardinal::executor_for(f));
 template <class ParallelFor>
 cardinal_executor executor_for(ParallelFor& parallel_for) {
-  return {&parallel_for, [](void* context, int64_t units, cardinal_task task, const cardinal_frame* frame) {
+  return {&parallel_for,
+          [](void* context, int64_t units, int64_t grain, cardinal_task task, const cardinal_frame* frame) {
             auto body = [=](int64_t begin, int64_t end) { task(frame, begin, end); };
-            (*static_cast<ParallelFor*>(context))(units, body);
+            (*static_cast<ParallelFor*>(context))(units, grain, body);
           }};
 }
 
