@@ -59,7 +59,9 @@ struct Job {
   cardinal_task task = nullptr;
   const cardinal_frame* frame = nullptr;
   int64_t units = 0, grain = 1;
-  int parts = 0;
+  int parts = 0;  // shares
+  // Units of a share, and how many of the first shares have one more.
+  int64_t least = 0, larger = 0;
   unsigned float_mode = 0;
 };
 
@@ -74,9 +76,8 @@ struct Range {
 class Share {
  public:
   Share(const Job& job, int t) {
-    const int64_t quotient = job.units / job.parts, remainder = job.units % job.parts;
-    begin_ = t * quotient + std::min<int64_t>(t, remainder);
-    end_ = begin_ + quotient + (t < remainder ? 1 : 0);
+    begin_ = t * job.least + std::min<int64_t>(t, job.larger);
+    end_ = begin_ + job.least + (t < job.larger ? 1 : 0);
     const int64_t eighth = (end_ - begin_) / 8;
     last_ = eighth >= job.grain ? eighth : 0;
   }
@@ -197,6 +198,8 @@ void ThreadPool::State::parallel_for(const Job& step) {
   const std::scoped_lock lock(turn);
   job = step;
   job.parts = parts;
+  job.least = step.units / parts;
+  job.larger = step.units % parts;
   job.float_mode = float_mode();
   pending.store(static_cast<uint32_t>(parts - 1), std::memory_order_relaxed);
   for (int t = 0; t < parts; ++t) members[static_cast<size_t>(t)].claimed.store(0, std::memory_order_relaxed);
