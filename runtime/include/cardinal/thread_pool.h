@@ -11,8 +11,7 @@ namespace cardinal {
 // Thread t of T has the t-th of T contiguous ranges of units that differ in size by at most one; the calling
 // thread is the 0th. Whoever is done first takes some of what others have not begun: the last quarter of a
 // share, in two pieces if they are worth that, or all of it if its thread has not woken up yet. So a CPU that
-// is slower than the others, or busy with something else, holds up a step as little as may be. Results do not
-// depend on it.
+// is slower than the others, or busy with something else, holds up a step less. Results do not depend on it.
 //
 // Between steps the threads spin for at most 50 microseconds, then sleep. When the pool has more threads than
 // the process has CPUs they sleep at once.
