@@ -260,8 +260,8 @@ llvm::Value* emit_epilogue(Emitter& e, const Epilogue& epilogue, llvm::Value* va
   return value;
 }
 
-void store_result(Emitter& e, const Destination& to, llvm::Value* value, const BlockIndex& at,
-                  int first_lane) {
+llvm::Value* store_result(Emitter& e, const Destination& to, llvm::Value* value, const BlockIndex& at,
+                          int first_lane) {
   int width = static_cast<int>(llvm::cast<llvm::FixedVectorType>(value->getType())->getNumElements());
   auto address = [&](const View& view, llvm::Value* base) {
     return e.element(block_address(e, view, base, at), first_lane * view.stride_c);
@@ -276,6 +276,7 @@ void store_result(Emitter& e, const Destination& to, llvm::Value* value, const B
   value = emit_epilogue(e, to.epilogue, value, operand);
   const View& view = to.step.output;
   e.store_block(view, value, address(view, to.out), lanes(view));
+  return value;
 }
 
 }  // namespace cardinal

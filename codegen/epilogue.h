@@ -29,8 +29,9 @@ struct Destination {
   bool is_last_block =
       false;  // of the tensor's: lanes beyond its last channel are masked where there are none
 };
-// Applies the epilogue to a result and stores it in block `at`. It is a whole block, or a narrower vector
-// starting at lane `first_lane` of the block.
-void store_result(Emitter&, const Destination&, llvm::Value* value, const BlockIndex& at, int first_lane = 0);
+// Applies the epilogue to a result, stores it in block `at` and returns it. It is a whole block, or a
+// narrower vector starting at lane `first_lane` of the block.
+llvm::Value* store_result(Emitter&, const Destination&, llvm::Value* value, const BlockIndex& at,
+                          int first_lane = 0);
 
 }  // namespace cardinal

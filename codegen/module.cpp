@@ -80,6 +80,7 @@ llvm::Function* emit_task(Emitter& e, const Plan& plan, size_t index, llvm::Func
   llvm::Function* task = e.begin_function(name, {e.ptr, e.i64, e.i64});
   llvm::Value* frame = task->getArg(0);
   Values arguments{view_base(e, frame, step.output)};
+  if (step.second_output) arguments.push_back(view_base(e, frame, *step.second_output));
   for (const View& view : step.inputs) arguments.push_back(view_base(e, frame, view));
   llvm::Value* weights = step.weights.empty() ? nullptr : load_member(e, frame, FrameMember::weights);
   for (const PackedWeight& weight : step.weights) arguments.push_back(e.element(weights, weight.offset));

@@ -18,6 +18,7 @@ class ConvLowering {
 
   void run() {
     if (winograd_outputs(choice().algorithm)) return lower_winograd();
+    if (adds_up_rows()) to_.place_row_sums(id_);
     if (choice().algorithm == ConvAlgorithm::lanes) return lower_band({shape_});
     for (const Band& band : direct_bands(shape_)) lower_band(band);
   }
@@ -25,6 +26,10 @@ class ConvLowering {
  private:
   const ConvChoice& choice() const { return choices_.front(); }
   const Node& node() const { return to_.node(id_); }
+
+  // So that the mean of the images need not read them. Those of a 1x1 convolution have no rows of their own,
+  // and kernels without groups may work in passes.
+  bool adds_up_rows() const { return to_.is_averaged(id_) && shape_.groups > 1 && !collapses(shape_); }
 
   // Every panel of a direct convolution reads all images of its band.
   std::vector<Band> direct_bands(const ConvShape& s) const {
@@ -37,6 +42,7 @@ class ConvLowering {
     ConvKernel kernel = conv_kernel(band.shape, choice(), to_.target());
     kernel.has_bias = has_bias(n);
     kernel.epilogue = *epilogue_of(n.op);
+    kernel.row_sums = to_.row_sums(id_).has_value();
     const bool direct = kernel.algorithm == ConvAlgorithm::direct;
     DraftStep draft = to_.new_step(id_, kernel);
     to_.read(draft, n.operands[0], direct ? Access::any : Access::vector_channels);
@@ -46,6 +52,11 @@ class ConvLowering {
     };
     for (View& view : draft.step.inputs) part(view);
     part(draft.step.output);
+    if (const std::optional<Location>& sums = to_.row_sums(id_)) {
+      draft.step.second_output = sums->view;
+      draft.second_output_buffer = sums->buffer;
+      part(*draft.step.second_output);
+    }
     draft.step.weights.push_back({n.operands[1], direct ? Packing::conv_panels : Packing::conv_lanes});
     if (kernel.has_bias) draft.step.weights.push_back({n.operands[2], Packing::channel_vector});
     draft.step.units = conv_units(kernel);

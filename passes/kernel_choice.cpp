@@ -286,8 +286,8 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const T
 
 int64_t conv_units(const ConvKernel& kernel) {
   const int64_t panels = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
-  return panels * kernel.shape.n * ceil_div(row_count(kernel.shape), kernel.rows) *
-         static_cast<int64_t>(kernel.tiles.size());
+  const int64_t rows = panels * kernel.shape.n * ceil_div(row_count(kernel.shape), kernel.rows);
+  return kernel.row_sums ? rows : rows * static_cast<int64_t>(kernel.tiles.size());
 }
 
 }  // namespace cardinal

@@ -25,7 +25,13 @@ Lowering::Lowering(const Graph& graph, const Target& target, const Format& forma
       target_(target),
       format_(format),
       placement_(std::move(placement)),
-      blocked_(graph.size()) {}
+      blocked_(graph.size()),
+      averaged_(graph.size()),
+      row_sums_(graph.size()) {
+  const std::vector<bool> live = live_nodes(graph);
+  for (NodeId id : graph.ids())
+    if (live[index(id)] && graph[id].is<GlobalAvgPool>()) averaged_[index(graph[id].operands[0])] = true;
+}
 
 DraftStep Lowering::new_step(NodeId id, Kernel kernel) const {
   DraftStep draft;
@@ -65,6 +71,11 @@ Location Lowering::blocked(NodeId id) {
 Location Lowering::new_value(const View& view) {
   placement_.buffers.push_back({Space::workspace, 0, floats_for(view.shape.n() * view.stride_n, view.dtype)});
   return {static_cast<int>(placement_.buffers.size()) - 1, view};
+}
+
+void Lowering::place_row_sums(NodeId id) {
+  const Shape& shape = node(id).type.shape;
+  row_sums_[index(id)] = new_value(workspace_view({shape.n(), shape.c(), shape.h(), 1}, format_));
 }
 
 void Lowering::use_scratch(DraftStep& draft, const View& view) {

@@ -41,6 +41,12 @@ class Lowering {
   // Makes the step's result an intermediate one, in `target`.
   static void write_intermediate(DraftStep&, const Location& target, std::string_view suffix);
 
+  // Whether anything asks for the mean of the node's images, and where the sums of their rows are, [N, C, h,
+  // 1], if they are computed with them.
+  bool is_averaged(NodeId id) const { return averaged_[index(id)]; }
+  const std::optional<Location>& row_sums(NodeId id) const { return row_sums_[index(id)]; }
+  void place_row_sums(NodeId);
+
   // Room that the step has to itself, the same for all steps that want some: so it stays in the caches.
   void use_scratch(DraftStep&, const View&);
 
@@ -59,7 +65,9 @@ class Lowering {
   const Target& target_;
   Format format_;
   Placement placement_;
-  std::vector<Location> blocked_;  // by NodeId: copies of the caller's tensors in blocks
+  std::vector<Location> blocked_;                  // by NodeId: copies of the caller's tensors in blocks
+  std::vector<bool> averaged_;                     // by NodeId
+  std::vector<std::optional<Location>> row_sums_;  // by NodeId
   std::vector<DraftStep> drafts_;
   std::optional<int> scratch_;
 };

@@ -166,6 +166,9 @@ struct ConvKernel {
   SumBlock sum;
   bool has_bias = false;
   Epilogue epilogue;
+  // The step's second_output, [n, oc, oh, 1], is the sum of each row of results, from left to right: for a
+  // global average. Units are rows of tiles then, and kernels have groups and do not work in passes.
+  bool row_sums = false;
   // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.
   // x may have any strides. The epilogue's operands and the output have vector channels; an operand that is
   // broadcast over the image has h = w = 1 and stride_h = stride_w = 0.
@@ -302,6 +305,7 @@ struct PoolKernel {
   bool count_include_pad = true;
   int pixels = 0;
   std::vector<RowTile> tiles;  // empty for global_average
+  // inputs[0] is x, or for global_average the sums of its rows.
   // Units: ((block * n + image) * oh + row) * tiles + tile; global_average: block * n + image.
 };
 
@@ -429,7 +433,7 @@ struct Step {
   Kernel kernel;
   std::vector<View> inputs;
   View output;
-  std::optional<View> second_output;  // of a GpuConvPairKernel
+  std::optional<View> second_output;  // of a GpuConvPairKernel, or a ConvKernel with row_sums
   std::optional<View> scratch;        // what a StrassenKernel writes for itself
   std::vector<PackedWeight> weights;
   int64_t units = 0;  // on a GPU its thread blocks

@@ -154,6 +154,7 @@ std::string describe_conv(const ConvKernel& k) {
     text += fmt::format(", sums of {} kernel rows", k.sum.rows);
   else if (k.sum.blocks)
     text += fmt::format(", sums of {} input blocks", k.sum.blocks);
+  if (k.row_sums) text += ", adds up rows";
   if (!k.first_block.empty())
     text += fmt::format(", reduces {} of {} input blocks", k.reduce_blocks, ceil_div(s.ic, kChannelBlock));
   const std::string epilogue = describe_epilogue(k.has_bias, k.epilogue);

@@ -113,7 +113,14 @@ class Planner : private Lowering {
       kernel.tiles = balanced_tiles(kernel.shape.ow, kernel.pixels);
     }
     DraftStep draft = new_step(id, kernel);
-    read(draft, n.operands[0], Access::vector_channels);
+    const std::optional<Location>& sums = row_sums(n.operands[0]);
+    if (sums && n.is<GlobalAvgPool>()) {
+      read(draft, *sums);
+      draft.step.flops /= static_cast<double>(x.w());
+      draft.step.bytes = 4 * (sums->view.shape.elements() + n.type.shape.elements());
+    } else {
+      read(draft, n.operands[0], Access::vector_channels);
+    }
     draft.step.units = ceil_div(x.c(), kChannelBlock) * x.n();
     if (!kernel.tiles.empty())
       draft.step.units *= kernel.shape.oh * static_cast<int64_t>(kernel.tiles.size());

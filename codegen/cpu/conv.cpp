@@ -40,8 +40,10 @@ void store_partial(Emitter& e, const ConvTile& tile, const Values& acc) {
                     block_address(e, view, tile.out, {.block = j, .w = i}), tile.lanes(view, j));
 }
 
+namespace {
+
 // The lanes of a result's block that exist and are not computed.
-static void clear_rest(Emitter& e, const ConvTile& tile, const BlockIndex& at, int j) {
+void clear_rest(Emitter& e, const ConvTile& tile, const BlockIndex& at, int j) {
   const View& view = tile.step.output;
   const int width = tile.width(j), rest = tile.lanes(view, j) - width;
   if (rest <= 0) return;
@@ -50,16 +52,62 @@ static void clear_rest(Emitter& e, const ConvTile& tile, const BlockIndex& at, i
   e.store_block(view, llvm::Constant::getNullValue(type), e.element(address, width * view.stride_c), rest);
 }
 
+// That of one of a tile's rows of pixels, if rows are added up: as it is in memory, then with what the tile
+// adds. Of lanes that no tile computes it is 0, as it was to begin with.
+class RowSum {
+ public:
+  RowSum(Emitter& e, const ConvTile& tile, int row, int first_lane)
+      : e_(e),
+        tile_(tile),
+        row_(row),
+        first_lane_(first_lane),
+        sums_(static_cast<size_t>(tile.panel.blocks)) {}
+
+  void add(int block, llvm::Value* result) {
+    if (!tile_.row_sum) return;
+    llvm::Value*& sum = sums_[static_cast<size_t>(block)];
+    const int width = width_of(result);
+    if (!sum) sum = e_.load_block(address(block), 4 * width, width, width);
+    sum = e_.fadd(sum, result);
+  }
+  void store() {
+    for (int block = 0; tile_.row_sum && block < tile_.panel.blocks; ++block) {
+      llvm::Value* sum = sums_[static_cast<size_t>(block)];
+      e_.store_block(sum, address(block), 4 * width_of(sum), width_of(sum));
+    }
+  }
+
+ private:
+  static int width_of(llvm::Value* value) {
+    return static_cast<int>(llvm::cast<llvm::FixedVectorType>(value->getType())->getNumElements());
+  }
+  llvm::Value* address(int block) {
+    const BlockIndex at{.block = block, .h = row_};
+    return e_.element(block_address(e_, *tile_.step.second_output, tile_.row_sum, at), first_lane_);
+  }
+
+  Emitter& e_;
+  const ConvTile& tile_;
+  const int row_, first_lane_;
+  Values sums_;  // by block of the panel
+};
+
+}  // namespace
+
 void store_tile(Emitter& e, const ConvTile& tile, const Values& acc, int first_lane) {
+  const auto result_of = [&](int pixel, int j) {
+    return acc[static_cast<size_t>(pixel * tile.panel.blocks + j)];
+  };
   const auto store_row = [&](int row) {
+    RowSum sum(e, tile, row, first_lane);
     for (int i = 0; i < tile.variant.pixels; ++i)
       for (int j = 0; j < tile.panel.blocks; ++j) {
         const Destination to{tile.step, tile.kernel.epilogue, tile.out, tile.operands, tile.is_last_block(j)};
-        const int pixel = row * tile.variant.pixels + i;
         const BlockIndex at{.block = j, .h = row, .w = i};
-        store_result(e, to, acc[static_cast<size_t>(pixel * tile.panel.blocks + j)], at, first_lane);
+        sum.add(j, store_result(e, to, result_of(row * tile.variant.pixels + i, j), at, first_lane));
         clear_rest(e, tile, at, j);
       }
+    sum.store();
   };
   store_row(0);
   if (tile.kernel.rows == 1) return;
@@ -82,11 +130,12 @@ ConvShape row_shape(const ConvKernel& kernel) {
 }
 
 // Parameters: x, weights, out, the epilogue's operands, the bias if any, the weights to be prefetched if any,
-// the row ranges if they vary, whether there is a second row if that varies, the panel's index if `indexed`.
+// the row's sum if there is one, the row ranges if they vary, whether there is a second row if that varies,
+// the panel's index if `indexed`.
 llvm::Function* tile_function(Emitter& e, ConvTile tile, bool indexed, llvm::StringRef name,
                               llvm::function_ref<void(const ConvTile&)> emit_tile) {
   size_t operand_count = tile.step.inputs.size() - 1;
-  size_t optional_count = (tile.kernel.has_bias ? 1 : 0) + (tile.ahead_lines ? 1 : 0);
+  size_t optional_count = size_t{tile.kernel.has_bias} + (tile.ahead_lines ? 1 : 0) + tile.kernel.row_sums;
   llvm::SmallVector<llvm::Type*> parameters(3 + operand_count + optional_count, e.ptr);
   for (const RowRange& range : {tile.rows, tile.second_rows})
     if (!range.constant()) parameters.append(2, e.i64);
@@ -102,6 +151,7 @@ llvm::Function* tile_function(Emitter& e, ConvTile tile, bool indexed, llvm::Str
     for (size_t i = 0; i < operand_count; ++i) tile.operands.push_back(function->getArg(next++));
     if (tile.kernel.has_bias) tile.bias = function->getArg(next++);
     if (tile.ahead_lines) tile.ahead = function->getArg(next++);
+    if (tile.kernel.row_sums) tile.row_sum = function->getArg(next++);
     for (RowRange* range : {&tile.rows, &tile.second_rows}) {
       *range = rows_from(*range, function, next);
       if (!range->constant()) next += 2;
@@ -144,15 +194,27 @@ class ConvUnits {
   struct PanelArguments {
     llvm::Value *index, *x, *weights;
     Values places;  // of the result and of the inputs after x
-    llvm::Value *bias = nullptr, *ahead = nullptr;
+    llvm::Value *bias = nullptr, *ahead = nullptr, *row_sums = nullptr;
+  };
+  // And those of a row, or of two.
+  struct RowArguments {
+    llvm::Value *image, *row, *has_second;
+    RowRange rows, second_rows;
+    llvm::Value* sum;  // null if rows are not added up
   };
 
   void emit_pass(const UnitPass& pass) {
     strips_.for_runs(pass.begin, pass.end, [&](const Strips::Run& run) {
       const PanelArguments panel = panel_arguments(run, pass);
       emit_by_class(e, run.channel, panels_.class_of, [&](int p) {
-        e.for_range(run.begin, run.end, 1,
-                    [&](llvm::Value* i) { emit_tile(panel, e.add(run.first, i), i, p, pass.reduce); });
+        e.for_range(run.begin, run.end, 1, [&](llvm::Value* i) {
+          const Part at = decode_part(e, parts_, e.add(run.first, i));
+          const RowArguments row = row_arguments(panel, at, p);
+          if (!kernel_.row_sums) return emit_tile(panel, row, at.tile, i, p, pass.reduce);
+          e.for_range(0, tiles_of_unit_, 1, [&](llvm::Value* tile) {
+            emit_tile(panel, row, tile, e.add(e.mul(i, tiles_of_unit_), tile), p, pass.reduce);
+          });
+        });
       });
     });
   }
@@ -178,7 +240,7 @@ class ConvUnits {
   int64_t ahead_lines(const ReducePass& pass) const {
     if (!arguments_.next || strips_.strip() == 1) return 0;
     const int64_t floats = pass.whole() ? weight_block_floats(kernel_) : pass.blocks * panels_.block_floats;
-    return ceil_div(floats, kLineFloats * strips_.strip());
+    return ceil_div(floats, kLineFloats * strips_.strip() * tiles_of_unit_);
   }
 
   PanelArguments panel_arguments(const Strips::Run& run, const UnitPass& pass) const {
@@ -197,6 +259,8 @@ class ConvUnits {
       panel.places.push_back(block_address(e, step_.inputs[i], arguments_.inputs[i], {0, block}));
     if (kernel_.has_bias) panel.bias = e.element(arguments_.weights[1], e.mul(block, kChannelBlock));
     if (ahead_lines(pass.reduce)) panel.ahead = next_weights(run, w, pass);
+    if (kernel_.row_sums)
+      panel.row_sums = block_address(e, *step_.second_output, arguments_.second_out, {0, block});
     return panel;
   }
 
@@ -211,29 +275,47 @@ class ConvUnits {
     return {if_exists(range.begin), if_exists(range.end), Trips::any};
   }
 
-  // The tile of the images' part `part`, the `of_strip`-th of its strip, with panel class `p`.
-  void emit_tile(const PanelArguments& panel, llvm::Value* part, llvm::Value* of_strip, int p,
-                 const ReducePass& pass) {
-    const Part at = decode_part(e, parts_, part);
-    llvm::Value* row = e.mul(at.row, kernel_.rows);
-    const RowRange rows = valid_rows(e, shape_, row);
-    llvm::Value* has_second = shape_.oh % kernel_.rows == 0 ? nullptr : e.less(e.add(row, 1), shape_.oh);
-    const RowRange second_rows = kernel_.rows == 1 ? RowRange{} : second_row(row, rows, has_second);
-    llvm::Value* pixel = first_pixel(e, tiling_, at.tile);
-    const BlockIndex window{at.image, 0, e.sub(e.mul(row, shape_.stride_h), shape_.pad_top),
+  // Of a part of the images, with panel class `p`. Its sums, if there are any, are set to 0.
+  RowArguments row_arguments(const PanelArguments& panel, const Part& at, int p) const {
+    RowArguments result{at.image, e.mul(at.row, kernel_.rows), nullptr, {}, {}, nullptr};
+    result.rows = valid_rows(e, shape_, result.row);
+    if (shape_.oh % kernel_.rows) result.has_second = e.less(e.add(result.row, 1), shape_.oh);
+    if (kernel_.rows > 1) result.second_rows = second_row(result.row, result.rows, result.has_second);
+    if (!kernel_.row_sums) return result;
+    const View& sums = *step_.second_output;
+    result.sum = block_address(e, sums, panel.row_sums, {at.image, 0, result.row});
+    const auto clear = [&](int row) {
+      for (int j = 0; j < panels_.classes[static_cast<size_t>(p)].blocks; ++j)
+        e.store_block(sums, e.splat(0.0), block_address(e, sums, result.sum, {.block = j, .h = row}));
+    };
+    clear(0);
+    if (result.has_second)
+      e.if_then(result.has_second, [&] { clear(1); });
+    else if (kernel_.rows > 1)
+      clear(1);
+    return result;
+  }
+
+  // A tile of a row, the `of_strip`-th of its strip, with panel class `p`.
+  void emit_tile(const PanelArguments& panel, const RowArguments& of_row, llvm::Value* tile_index,
+                 llvm::Value* of_strip, int p, const ReducePass& pass) {
+    const auto& [image, row, has_second, rows, second_rows, sum] = of_row;
+    llvm::Value* pixel = first_pixel(e, tiling_, tile_index);
+    const BlockIndex window{image, 0, e.sub(e.mul(row, shape_.stride_h), shape_.pad_top),
                             e.sub(e.mul(pixel, shape_.stride_w), shape_.pad_left)};
     Values call{block_address(e, step_.inputs[0], panel.x, window), panel.weights};
     for (size_t i = 0; i < panel.places.size(); ++i)
-      call.push_back(block_address(e, i == 0 ? step_.output : step_.inputs[i], panel.places[i],
-                                   {at.image, 0, row, pixel}));
+      call.push_back(
+          block_address(e, i == 0 ? step_.output : step_.inputs[i], panel.places[i], {image, 0, row, pixel}));
     if (panel.bias) call.push_back(panel.bias);
     const int64_t ahead = ahead_lines(pass);
     if (ahead) call.push_back(e.element(panel.ahead, e.mul(of_strip, ahead * kLineFloats)));
+    if (sum) call.push_back(sum);
     for (const RowRange& range : {rows, second_rows}) append_rows(e, range, call);
     if (has_second) call.push_back(has_second);
     if (panels_.indexed) call.push_back(panel.index);
 
-    emit_by_class(e, at.tile, tiling_.variant_of, [&](int v) {
+    emit_by_class(e, tile_index, tiling_.variant_of, [&](int v) {
       ConvTile tile{step_,
                     kernel_,
                     shape_,
@@ -256,8 +338,9 @@ class ConvUnits {
   llvm::function_ref<void(const ConvTile&)> emit_tile_;
   const ConvShape shape_ = row_shape(kernel_);
   const Tiling tiling_ = make_tiling(shape_, kernel_.tiles);
-  const PartGrid parts_{shape_.n, ceil_div(shape_.oh, kernel_.rows),
-                        static_cast<int64_t>(tiling_.tiles.size())};
+  const int64_t tiles_of_row_ = static_cast<int64_t>(tiling_.tiles.size());
+  const int64_t tiles_of_unit_ = kernel_.row_sums ? tiles_of_row_ : 1;
+  const PartGrid parts_{shape_.n, ceil_div(shape_.oh, kernel_.rows), tiles_of_row_ / tiles_of_unit_};
   const std::string name_ = e.builder.GetInsertBlock()->getParent()->getName().str();
   const Strips strips_{e, step_};
 };

@@ -6,6 +6,8 @@
 //     tile function of (tile variant, panel class):             never inlined
 //       acc[i][j] = reduction                                   the algorithm's
 //       out[i][j] = epilogue(acc[i][j])                         store_tile
+//
+// Where rows are added up, a unit is a row of tiles, which add what they store to its sum.
 #pragma once
 
 #include "codegen/cpu/kernels.h"
@@ -62,6 +64,7 @@ struct ConvTile {
   int64_t ahead_lines = 0;       // of 64 bytes, for each of the panel's blocks
   llvm::Value* out = nullptr;    // at pixel 0 and block 0 of the tile, as are the epilogue's operands
   Values operands;
+  llvm::Value* row_sum = nullptr;  // at block 0 of the tile's (first) row, if rows are added up
   RowRange rows;  // of the kernel that are inside the image, for the tile's row of pixels or the first of two
   RowRange second_rows;               // for the second one; none if that is no row of the output
   llvm::Value* has_second = nullptr;  // whether it is one; null: always, if tiles have two
@@ -81,8 +84,8 @@ struct ConvTile {
 Values load_partial(Emitter&, const ConvTile&);
 void store_partial(Emitter&, const ConvTile&, const Values& acc);
 
-// Applies the epilogue to the results of pixel i (row by row) and block j, at [i * panel.blocks + j], and
-// stores them.
+// Applies the epilogue to the results of pixel i (row by row) and block j, at [i * panel.blocks + j], stores
+// them and adds them to the sums of their rows, if any.
 // They are as wide as ConvTile::width says, or narrower vectors starting at lane `first_lane` of their
 // blocks.
 void store_tile(Emitter&, const ConvTile&, const Values& acc, int first_lane = 0);

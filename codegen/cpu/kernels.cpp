@@ -8,6 +8,7 @@ namespace cardinal {
 
 llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) {
   llvm::SmallVector<llvm::Type*> parameters(1 + step.inputs.size() + step.weights.size(), e.ptr);
+  if (step.second_output) parameters.push_back(e.ptr);
   if (step.scratch) parameters.push_back(e.ptr);
   if (fetched_floats(step)) parameters.push_back(e.ptr);
   parameters.append(2, e.i64);
@@ -15,6 +16,7 @@ llvm::Function* emit_kernel(Emitter& e, const Step& step, llvm::StringRef name) 
   KernelArguments arguments;
   unsigned next = 0;
   arguments.out = function->getArg(next++);
+  if (step.second_output) arguments.second_out = function->getArg(next++);
   for (size_t i = 0; i < step.inputs.size(); ++i) arguments.inputs.push_back(function->getArg(next++));
   for (size_t i = 0; i < step.weights.size(); ++i) arguments.weights.push_back(function->getArg(next++));
   if (step.scratch) arguments.scratch = function->getArg(next++);
@@ -97,10 +99,11 @@ std::string key(const std::vector<RowTile>& tiles) {
 
 std::string key(const ConvKernel& k) {
   return fmt::format(
-      "conv {} a{} c{} {} {} {} {} tiles{} reduce {} first {} passes {} sums {} {} bias {} epilogue{}",
+      "conv {} a{} c{} {} {} {} {} tiles{} reduce {} first {} passes {} sums {} {} rows {} bias {} "
+      "epilogue{}",
       key(k.shape), static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.rows, k.panel, k.k_unroll,
       key(k.tiles), k.reduce_blocks, fmt::join(k.first_block, ","), k.pass_blocks, k.sum.blocks, k.sum.rows,
-      k.has_bias, key(k.epilogue));
+      k.row_sums, k.has_bias, key(k.epilogue));
 }
 
 std::string key(const GpuConvKernel& k) {

@@ -21,7 +21,7 @@ std::string kernel_key(const Step&);
 
 // The parameters of the kernel function being emitted.
 struct KernelArguments {
-  llvm::Value* out = nullptr;
+  llvm::Value *out = nullptr, *second_out = nullptr;
   llvm::SmallVector<llvm::Value*, 4> inputs, weights;
   llvm::Value *scratch = nullptr, *next = nullptr, *begin = nullptr, *end = nullptr;
 };

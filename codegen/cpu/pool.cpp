@@ -170,27 +170,31 @@ void emit_windows(Emitter& e, const Step& step, const PoolKernel& kernel, const 
   });
 }
 
-// The sum of `count` pixels a constant stride apart, in as many independent sums as `sums` has.
-Values sum_pixels(Emitter& e, const View& view, int lanes, llvm::Value* x, int64_t count, Values sums) {
-  auto ways = static_cast<int64_t>(sums.size());
-  auto add = [&](llvm::Value* first, int64_t pixels, Values sums) {
-    for (int64_t i = 0; i < pixels; ++i) {
-      llvm::Value* address = e.element(x, e.mul(e.add(first, i), view.stride_w));
-      sums[static_cast<size_t>(i)] = e.fadd(sums[static_cast<size_t>(i)], e.load_block(view, address, lanes));
+// What global_average's sums start from. Row i is added up from left to right, then into sum i % 4: the same
+// bits whoever adds up the rows. Four sums hide the latency of an addition (3 to 4 cycles).
+constexpr int kRowSums = 4;
+
+// Adds `rows` rows of x from `first` on to as many sums.
+Values add_rows(Emitter& e, const View& view, int lanes, llvm::Value* x, llvm::Value* first, int64_t rows,
+                Values sums) {
+  Values row_sums(static_cast<size_t>(rows), e.splat(0.0));
+  row_sums = e.for_range(0, view.shape.w(), 1, row_sums, [&](llvm::Value* w, Values row_sums) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const BlockIndex at{.h = e.add(first, i), .w = w};
+      llvm::Value*& sum = row_sums[static_cast<size_t>(i)];
+      sum = e.fadd(sum, e.load_block(view, block_address(e, view, x, at), lanes));
     }
-    return sums;
-  };
-  int64_t rolled = count / ways * ways;
-  sums = e.for_range(0, rolled, ways, sums, [&](llvm::Value* i, Values sums) { return add(i, ways, sums); });
-  return add(e.integer(rolled), count - rolled, sums);
+    return row_sums;
+  });
+  for (size_t i = 0; i < row_sums.size(); ++i) sums[i] = e.fadd(sums[i], row_sums[i]);
+  return sums;
 }
 
 void emit_global_average(Emitter& e, const Step& step, const PoolKernel& kernel,
                          const KernelArguments& arguments) {
   const ConvShape& shape = kernel.shape;
-  const View& view = step.inputs[0];
-  bool joined = view.stride_h == shape.iw * view.stride_w;
-  int64_t rows = joined ? 1 : shape.ih, columns = joined ? shape.ih * shape.iw : shape.iw;
+  const View& view = step.inputs[0];  // of the images, or of their rows' sums
+  const int64_t rows = view.shape.h(), rolled = rows / kRowSums * kRowSums;
   for_units(e, step, arguments, {shape.n}, [&](const UnitIndex& at) {
     llvm::Value *image = at.image, *block = at.outer;
     llvm::Value* x = block_address(e, view, arguments.inputs[0], {image, block});
@@ -199,11 +203,11 @@ void emit_global_average(Emitter& e, const Step& step, const PoolKernel& kernel,
       auto lanes = [&](const View& v) {
         return last ? last_block_lanes(v) : static_cast<int>(kChannelBlock);
       };
-      // Four sums hide the latency of an addition (3 to 4 cycles).
-      Values sums(4, e.splat(0.0));
-      sums = e.for_range(0, rows, 1, sums, [&](llvm::Value* h, Values sums) {
-        return sum_pixels(e, view, lanes(view), e.element(x, e.mul(h, view.stride_h)), columns, sums);
+      Values sums(kRowSums, e.splat(0.0));
+      sums = e.for_range(0, rolled, kRowSums, sums, [&](llvm::Value* h, Values sums) {
+        return add_rows(e, view, lanes(view), x, h, kRowSums, sums);
       });
+      if (rolled < rows) sums = add_rows(e, view, lanes(view), x, e.integer(rolled), rows - rolled, sums);
       llvm::Value* sum = e.fadd(e.fadd(sums[0], sums[1]), e.fadd(sums[2], sums[3]));
       llvm::Value* mean = e.fmul(sum, e.splat(1.0 / static_cast<double>(shape.ih * shape.iw)));
       e.store_block(step.output, mean, out, lanes(step.output));

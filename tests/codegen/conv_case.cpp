@@ -9,6 +9,7 @@
 #include <numeric>
 #include <random>
 
+#include "ir/ops/pool.h"
 #include "ir/window.h"
 #include "passes/tiling.h"
 #include "tests/support/fast_kernels.h"
@@ -95,13 +96,15 @@ ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm 
   InputWindows windows = input_windows(kernel.shape, c.panel);
   kernel.reduce_blocks = windows.reduce_blocks, kernel.first_block = windows.first_block;
   kernel.sum = c.sum;
+  kernel.row_sums = c.row_sums != ConvCase::RowSums::none;
   if (c.pass_blocks < kernel.reduce_blocks) kernel.pass_blocks = c.pass_blocks;
   return kernel;
 }
 
 int64_t conv_units(const ConvKernel& kernel) {
-  return ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel) * kernel.shape.n *
-         ceil_div(row_count(kernel.shape), kernel.rows) * static_cast<int64_t>(kernel.tiles.size());
+  const int64_t rows = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel) * kernel.shape.n *
+                       ceil_div(row_count(kernel.shape), kernel.rows);
+  return kernel.row_sums ? rows : rows * static_cast<int64_t>(kernel.tiles.size());
 }
 
 View place(StepBatch& batch, const Shape& shape, Layout layout, int64_t misalignment) {
@@ -120,6 +123,13 @@ Tensor evaluate(const Conv& op, const Epilogue& epilogue, const std::vector<Tens
   return out;
 }
 
+Tensor mean_of_images(const Tensor& images) {
+  const Shape& s = images.type.shape;
+  Tensor mean({DType::f32, {s.n(), s.c(), 1, 1}});
+  GlobalAvgPool{}.evaluate(std::vector<const Tensor*>{&images}, mean);
+  return mean;
+}
+
 // Turns the step, complete but for its kernel, its kernel's weights and units, into those that compute it.
 std::vector<Step> one_step(StepBatch& batch, const ConvCase& c, Step step, const Tensor& weight) {
   ConvKernel kernel = conv_kernel(c, conv_shape(c, step.output.shape), c.algorithm);
@@ -131,7 +141,20 @@ std::vector<Step> one_step(StepBatch& batch, const ConvCase& c, Step step, const
   step.units = conv_units(kernel);
   step.kernel = kernel;
   step.strip = c.strip;
-  return {std::move(step)};
+  const Shape& out = step.output.shape;
+  if (kernel.row_sums) step.second_output = batch.place({out.n(), out.c(), out.h(), 1}, Layout::nchw16c);
+  if (c.row_sums != ConvCase::RowSums::averaged) return {std::move(step)};
+
+  PoolKernel pool;
+  pool.mode = PoolKernel::Mode::global_average;
+  pool.shape.n = out.n(), pool.shape.ic = pool.shape.oc = out.c();
+  pool.shape.ih = pool.shape.kh = out.h(), pool.shape.iw = pool.shape.kw = out.w();
+  Step average;
+  average.kernel = pool;
+  average.inputs = {*step.second_output};
+  average.output = batch.place({out.n(), out.c(), 1, 1}, Layout::nchw16c);
+  average.units = average.output.blocks() * out.n();
+  return {std::move(step), std::move(average)};
 }
 
 std::vector<Step> winograd_steps(StepBatch& batch, const ConvCase& c, Step step, const Tensor& weight) {
@@ -199,11 +222,11 @@ std::string ConvCase::text() const {
   return fmt::format(
       "conv {} -> {} channels, kernel {}x{}, stride {}x{}, dilation {}x{}, padding {} {} {} {}, groups {}, "
       "{} "
-      "{}x{} rows {} unroll {}, strips {}, passes {}, sums {} {}, layouts {} {}",
+      "{}x{} rows {} unroll {}, strips {}, passes {}, sums {} {}, row sums {}, layouts {} {}",
       to_string(x), op.channels, op.kernel.h, op.kernel.w, op.stride.h, op.stride.w, op.dilation.h,
       op.dilation.w, op.padding.top, op.padding.left, op.padding.bottom, op.padding.right, op.groups,
       to_string(algorithm), pixels, panel, rows, k_unroll, strip, pass_blocks, sum.blocks, sum.rows,
-      to_string(x_layout), to_string(out_layout));
+      static_cast<int>(row_sums), to_string(x_layout), to_string(out_layout));
 }
 
 void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {
@@ -235,8 +258,11 @@ void add_conv(StepBatch& batch, const ConvCase& c, uint32_t seed) {
                  static_cast<double>(c.epilogue.size());
   const int outputs = winograd_outputs(c.algorithm);
   double roundings = outputs ? winograd_amplification(outputs) : 4 + 1.5 * std::sqrt(terms);
+  const bool averaged = c.row_sums == ConvCase::RowSums::averaged;
+  if (averaged) roundings += static_cast<double>(out.h() + out.w());
   double tolerance = std::numeric_limits<float>::epsilon() * roundings *
                      std::max(1.0, largest_magnitude(c, inputs, weights, out));
+  if (averaged) *expected = mean_of_images(*expected);
   auto make_steps = outputs ? winograd_steps : one_step;
   batch.add_chain(
       make_steps(batch, c, step, weights.kernel),

@@ -20,14 +20,17 @@ struct ConvCase {
   Epilogue epilogue;                // on top of the op
   bool broadcast_operands = false;  // the epilogue's operands are [N, C, 1, 1]
   bool in_place = false;            // the epilogue's first operand is where the output is
+  // Whether the kernel also adds up rows, and which result is checked then. Grouped convolutions only.
+  enum class RowSums : uint8_t { none, beside, averaged } row_sums = RowSums::none;
   Layout x_layout = Layout::nchw16c, out_layout = Layout::nchw16c;
   int64_t misalignment = 0;  // floats that x and the output are off a 64-byte boundary; not for nchw16c
   std::string text() const;
 };
 
-// Adds the step, or Winograd's three, to the batch. The tolerance follows from the length of the reduction: n
-// products added up one by one in float are off by about sqrt(n) roundings of the sum of their sizes. With
-// Winograd, whose reduction is shorter, it follows from how much its transforms amplify roundings.
+// Adds the step, or Winograd's three, or it and the global average of its rows' sums, to the batch. The
+// tolerance follows from the length of the reduction: n products added up one by one in float are off by
+// about sqrt(n) roundings of the sum of their sizes. With Winograd, whose reduction is shorter, it follows
+// from how much its transforms amplify roundings.
 void add_conv(StepBatch&, const ConvCase&, uint32_t seed);
 
 }  // namespace cardinal::testing

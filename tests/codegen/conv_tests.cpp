@@ -181,6 +181,35 @@ TEST_CASE("grouped convolution with several groups in a vector") {
   check_cases(cases);
 }
 
+TEST_CASE("grouped convolution that adds up rows for a global average") {
+  using RowSums = ConvCase::RowSums;
+  Draw draw;
+  std::vector<ConvCase> cases;
+  for (ConvAlgorithm algorithm : {ConvAlgorithm::lanes, ConvAlgorithm::direct})
+    for (int64_t width : {1, 4, 8, 12, 16, 24})
+      for (int i = 0; i < 6; ++i) {
+        ConvCase c = draw_geometry(draw);
+        c.algorithm = width == 12 || width == 16 ? ConvAlgorithm::direct : algorithm;
+        c.op.groups = draw.between(2, std::max<int64_t>(40 / width, 3));
+        c.x[1] = c.op.channels = width * c.op.groups;
+        if (c.algorithm == ConvAlgorithm::lanes)
+          c.rows = static_cast<int>(draw.between(1, 2));
+        else
+          c.panel = static_cast<int>(width == 16 ? 1 : draw.between(1, ceil_div(c.op.channels, 16)));
+        c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+        c.out_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
+        c.epilogue = {
+            {EpilogueStep::Kind::activation, {i % 2 ? Activation::Kind::silu : Activation::Kind::relu}}};
+        if (c.op.kernel == Pair{1, 1}) c.op.kernel = {1, 2}, c.op.padding.right = 1;  // not collapsed
+        if (!fits(c)) continue;
+        c.row_sums = RowSums::beside;
+        cases.push_back(c);
+        c.row_sums = RowSums::averaged;
+        cases.push_back(c);
+      }
+  check_cases(cases);
+}
+
 TEST_CASE("convolution whose windows lie in the padding") {
   std::vector<ConvCase> cases;
   for (ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::lanes})

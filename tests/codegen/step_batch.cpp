@@ -226,9 +226,11 @@ std::string StepBatch::check_case(const Case& expected, const std::vector<float>
           for (int64_t w = 0; w < out.shape.w(); ++w)
             f(n, c, h, w, offset_of(out, n, c, h, w) - expected.begin);
   };
-  for (size_t i = expected.first; i <= expected.last; ++i)
-    each_written(plan_.steps[i].output,
-                 [&](auto, auto, auto, auto, size_t place) { may_change.at(place) = true; });
+  for (size_t i = expected.first; i <= expected.last; ++i) {
+    const auto allow = [&](auto, auto, auto, auto, size_t place) { may_change.at(place) = true; };
+    each_written(plan_.steps[i].output, allow);
+    if (plan_.steps[i].second_output) each_written(*plan_.steps[i].second_output, allow);
+  }
 
   const View& out = plan_.steps[expected.last].output;
   const int64_t channels = out.shape.c();

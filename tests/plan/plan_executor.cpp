@@ -152,7 +152,8 @@ class Executor {
       s.ih = s.oh = 1;
     }
     const int64_t panels = ceil_div(ceil_div(s.oc, 16), k.panel);
-    REQUIRE(step.units == panels * s.n * ceil_div(s.oh, k.rows) * static_cast<int64_t>(k.tiles.size()));
+    const int64_t of_row = k.row_sums ? 1 : static_cast<int64_t>(k.tiles.size());
+    REQUIRE(step.units == panels * s.n * ceil_div(s.oh, k.rows) * of_row);
     // Stored at once: an output that lay over x would show.
     each({s.n, s.oc, s.oh, s.ow}, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
       double value = k.has_bias ? weight(step.weights[1], c) : 0;
@@ -161,6 +162,14 @@ class Executor {
       store(step.output, n, c, h, w, finish(step, k.epilogue, 1, value, n, c, h, w));
     });
     REQUIRE(step.inputs.size() == 1 + static_cast<size_t>(epilogue_operands(k.epilogue)));
+    REQUIRE(step.second_output.has_value() == k.row_sums);
+    if (!k.row_sums) return;
+    REQUIRE(k.pass_blocks == 0);
+    each({s.n, s.oc, s.oh, 1}, [&](int64_t n, int64_t c, int64_t h, int64_t) {
+      double sum = 0;
+      for (int64_t w = 0; w < s.ow; ++w) sum += load(step.output, n, c, h, w);
+      store(*step.second_output, n, c, h, 0, sum);
+    });
   }
 
   // From the definition: every element of a transformed tile as a double sum.
@@ -290,7 +299,18 @@ class Executor {
     store(step.output, n, c, row, i, finish(step, k.epilogue, k.carries ? 2 : 1, y, n, c, row, i));
   }
 
+  void average(const Step& step, const PoolKernel& k) {
+    const Shape& x = step.inputs[0].shape;
+    each(step.output.shape, [&](int64_t n, int64_t c, int64_t, int64_t) {
+      double sum = 0;
+      each({1, 1, x.h(), x.w()},
+           [&](int64_t, int64_t, int64_t h, int64_t w) { sum += load(step.inputs[0], n, c, h, w); });
+      store(step.output, n, c, 0, 0, sum / static_cast<double>(k.shape.ih * k.shape.iw));
+    });
+  }
+
   void execute(const Step& step, const PoolKernel& k) {
+    if (k.mode == PoolKernel::Mode::global_average) return average(step, k);
     const ConvShape& s = k.shape;
     const bool max = k.mode == PoolKernel::Mode::max;
     each(step.output.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <map>
@@ -223,6 +224,31 @@ TEST_CASE("grouped convolutions of every width") {
       net.output(net.conv(x, conv));
       check_on_all_targets(net.graph);
     }
+}
+
+TEST_CASE("the mean of a grouped convolution's images is made of the sums of rows that it adds up") {
+  Target target = avx2_target();
+  target.l3_bytes = 0;  // direct convolutions in bands of as few images as their weights allow
+  // In how many steps the rows of the convolution's results are added up.
+  const auto steps_with_sums = [&](int64_t groups, Pair kernel) {
+    NetworkBuilder net("squeezed");
+    Conv conv{40, kernel};
+    conv.groups = groups;
+    const NodeId y = net.conv(net.input({5, 40, 9, 7}), conv, "conv");
+    const NodeId mean = net.layer(GlobalAvgPool{}, {y}, "mean");
+    net.output(net.layer(Mul{}, {y, mean}, "scaled"));
+    check_plan(net.graph, target);
+    const Plan plan = plan_of(net.graph, target, {.stages = false});
+    const auto sums = std::count_if(plan.steps.begin(), plan.steps.end(),
+                                    [](const Step& step) { return step.second_output.has_value(); });
+    CHECK(step_called(plan, "mean").inputs[0].shape == Shape{5, 40, 9, sums ? 1 : 7});
+    return sums;
+  };
+  CHECK(steps_with_sums(40, {3, 3}) == 1);
+  CHECK(steps_with_sums(10, {3, 3}) == 1);
+  CHECK(steps_with_sums(2, {3, 3}) == 3);
+  CHECK(steps_with_sums(1, {3, 3}) == 0);
+  CHECK(steps_with_sums(10, {1, 1}) == 0);
 }
 
 TEST_CASE("what cannot be planned is said clearly") {
