@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ir/weights.h"
@@ -33,13 +34,20 @@ std::string find_assembler();
 enum class CodeKind : uint8_t { object, assembly, llvm_ir, ptx, cubin };
 
 // The translation unit of a network as text or as an ELF object, with a variant for each of the plans, which
-// were made together by make_plans. Assembly and LLVM IR leave the weights' bytes out.
+// were made together by make_plans. Assembly and LLVM IR leave the weights' bytes out; an object does so too,
+// but for object_file.
 // Of a plan for a GPU, which has no variants: an object with tables and the kernels' code, or the kernels
 // alone as LLVM IR, PTX (which is their assembly) or, with NetworkImage::assembler, as a cubin.
 Result<std::string> emit_code(const Graph&, std::span<const Plan>, const NetworkImage&, CodeKind);
 
-// Links an object made by emit_code into a shared object at `path` (written whole or not at all), trailer
-// included.
-Status link_shared(const std::string& object, const std::string& symbol, const std::string& path);
+// The pieces of a file, in order. What they are of must outlive them.
+using FilePieces = std::vector<std::string_view>;
+
+// An object file, whole, from what emit_code made of a network and this image: with the weights, unless they
+// are in a file of their own.
+FilePieces object_file(const std::string& code, const NetworkImage&);
+
+// Links an object file into a shared object at `path` (written whole or not at all), trailer included.
+Status link_shared(const FilePieces& object, const std::string& symbol, const std::string& path);
 
 }  // namespace cardinal

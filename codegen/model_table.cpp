@@ -3,6 +3,8 @@
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/DataLayout.h>
 
+#include "codegen/weights_section.h"
+
 namespace cardinal {
 
 namespace {
@@ -117,19 +119,16 @@ class TableBuilder {
   llvm::LLVMContext& context_;
 };
 
-// The packed weights in pages of their own. As i8 they are written as one run of bytes.
-llvm::Constant* emit_weights(llvm::Module& module, const NetworkImage& image, bool with_bytes) {
-  const llvm::StringRef bytes(reinterpret_cast<const char*>(image.weights.data()),
-                              image.weights.size() * sizeof(float));
-  auto* i8 = llvm::Type::getInt8Ty(module.getContext());
-  auto* weights =
-      new llvm::GlobalVariable(module, llvm::ArrayType::get(i8, bytes.size()), true,
-                               llvm::GlobalValue::ExternalLinkage, nullptr, image.symbol + "_weights");
+// The packed weights in pages of their own. A variable of zeros is given a section without bytes.
+llvm::Constant* emit_weights(llvm::Module& module, const NetworkImage& image, bool with_section) {
+  auto* type = llvm::ArrayType::get(llvm::Type::getFloatTy(module.getContext()), image.weights.size());
+  auto* weights = new llvm::GlobalVariable(module, type, !with_section, llvm::GlobalValue::ExternalLinkage,
+                                           nullptr, image.symbol + "_weights");
   weights->setVisibility(llvm::GlobalValue::HiddenVisibility);
   weights->setAlignment(llvm::Align(kPage));
-  weights->setSection(".cardinal.weights");
-  if (with_bytes) {
-    weights->setInitializer(llvm::ConstantDataArray::getRaw(bytes, bytes.size(), i8));
+  weights->setSection(kEmptyWeightsSection);
+  if (with_section) {
+    weights->setInitializer(llvm::Constant::getNullValue(type));
     weights->setLinkage(llvm::GlobalValue::InternalLinkage);
   }
   return weights;

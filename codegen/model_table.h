@@ -21,7 +21,8 @@ struct VariantCode {
 };
 
 // Defines NET_cardinal_model and the variants that it leads to, from a description without code.
-// `with_weights`: whether the weights' bytes are part of the module, or only declared. The tables, in order.
+// `with_weights`: whether the module has the weights' section (weights_section.h), or only declares them. The
+// tables, in order.
 std::vector<llvm::GlobalVariable*> emit_model_tables(llvm::Module&, const cardinal_model& description,
                                                      const NetworkImage&, llvm::ArrayRef<VariantCode>,
                                                      bool with_weights);

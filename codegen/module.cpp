@@ -23,6 +23,7 @@
 #include "codegen/model_table.h"
 #include "codegen/nvptx/module.h"
 #include "codegen/variant_choice.h"
+#include "codegen/weights_section.h"
 #include "ir/internal_error.h"
 
 namespace cardinal {
@@ -229,7 +230,7 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target& target) {
                                 llvm::CodeGenOptLevel::Default));
 }
 
-// Writes to a string; LLVM's own streams that can go back are of other containers, and weights are large.
+// Writes to a string; LLVM's own streams that can go back are of other containers.
 class StringStream : public llvm::raw_pwrite_stream {
  public:
   explicit StringStream(std::string& text) : raw_pwrite_stream(/*Unbuffered=*/true), text_(text) {}
@@ -243,8 +244,12 @@ class StringStream : public llvm::raw_pwrite_stream {
   std::string& text_;
 };
 
-Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine, CodeKind kind,
-                             size_t size_hint) {
+bool embeds_weights(const NetworkImage& image) {
+  return image.weights_file.empty() && !image.weights.empty();
+}
+
+Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine, const NetworkImage& image,
+                             CodeKind kind) {
   if (kind == CodeKind::llvm_ir) {
     std::string text;
     llvm::raw_string_ostream stream(text);
@@ -255,7 +260,6 @@ Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine,
   module.getContext().setDiagnosticHandler(std::make_unique<CollectingHandler>(errors));
   const llvm::ScopedFatalErrorHandler fatal(exit_on_fatal_error);
   std::string code;
-  code.reserve(size_hint);
   StringStream stream(code);
   llvm::legacy::PassManager passes;
   const auto file =
@@ -264,6 +268,8 @@ Result<std::string> generate(llvm::Module& module, llvm::TargetMachine& machine,
     return our_fault("LLVM cannot write such a file");
   passes.run(module);
   if (!errors.empty()) return our_fault(errors);
+  if (kind == CodeKind::object && embeds_weights(image))
+    if (Status put = put_weights_behind(code); !put) return put.take_error();
   return code;
 }
 
@@ -291,8 +297,7 @@ Result<std::string> emit_gpu_object(const Graph& graph, const Plan& plan, const 
   module.setPICLevel(llvm::PICLevel::BigPIC);
   const VariantCode none{nullptr, std::vector<llvm::Function*>(plan.steps.size())};
   emit_model_tables(module, model, image, none, true);
-  return generate(module, *machine, CodeKind::object,
-                  image.weights.size() * sizeof(float) + (size_t{1} << 20));
+  return generate(module, *machine, image, CodeKind::object);
 }
 
 Result<std::string> emit_gpu_code(const Graph& graph, const Plan& plan, const NetworkImage& image,
@@ -321,7 +326,7 @@ Result<std::string> emit_code(const Graph& graph, std::span<const Plan> plans, c
                               CodeKind kind) {
   // Code reaches the weights by 32-bit offsets; the rest of the 2 GiB is for everything else.
   constexpr size_t kMaxEmbeddedBytes = size_t{2000} << 20;
-  const size_t weights_bytes = image.weights_file.empty() ? image.weights.size() * sizeof(float) : 0;
+  const size_t weights_bytes = embeds_weights(image) ? image.weights.size() * sizeof(float) : 0;
   if (weights_bytes > kMaxEmbeddedBytes)
     return Diagnostics(
         fmt::format("{} bytes of weights do not fit into a shared object, which holds {}; keep them "
@@ -344,7 +349,12 @@ Result<std::string> emit_code(const Graph& graph, std::span<const Plan> plans, c
   std::string problems;
   llvm::raw_string_ostream stream(problems);
   if (llvm::verifyModule(module, &stream)) return our_fault(problems);
-  return generate(module, *machine, kind, weights_bytes + (size_t{1} << 20));
+  return generate(module, *machine, image, kind);
+}
+
+FilePieces object_file(const std::string& code, const NetworkImage& image) {
+  if (!embeds_weights(image)) return {code};
+  return {code, {reinterpret_cast<const char*>(image.weights.data()), image.weights.size() * sizeof(float)}};
 }
 
 }  // namespace cardinal

@@ -120,14 +120,14 @@ class Compilation {
       : sources_(sources), build_(std::move(build)), image_(std::move(image)), compact_(std::move(compact)) {}
 
   Status write(const Artefact& artefact) {
-    Result<std::string_view> text = this->text(*artefact.kind);
-    if (!text) return text.take_error();
-    if (artefact.kind->emit == Emit::so) return link_shared(*object_, image_.symbol, artefact.path);
+    const Result<FilePieces> made = content(*artefact.kind);
+    if (!made) return made.error();
+    if (artefact.kind->emit == Emit::so) return link_shared(*made, image_.symbol, artefact.path);
     if (artefact.path == "-") {
-      std::fwrite(text->data(), 1, text->size(), stdout);
+      for (std::string_view piece : *made) std::fwrite(piece.data(), 1, piece.size(), stdout);
       return ok();
     }
-    Expected<void> written = write_file(artefact.path, std::span(&*text, 1));
+    Expected<void> written = write_file(artefact.path, *made);
     return written ? ok() : Diagnostics(written.error().message());
   }
 
@@ -146,9 +146,8 @@ class Compilation {
     std::string line =
         fmt::format("{}: network {} for {}", artefact.path, build_.graph.name, fmt::join(targets, " and "));
     if (artefact.kind->code == CodeKind::object && object_) {
-      double weights = static_cast<double>(image_.weights.size()) * sizeof(float);
-      double code = static_cast<double>(object_->size()) - (image_.weights_file.empty() ? weights : 0.0);
-      line += fmt::format(", {} of code, {} of weights", size_text(code), size_text(weights));
+      line += fmt::format(", {} of code, {} of weights", size_text(static_cast<double>(object_->size())),
+                          size_text(static_cast<double>(image_.weights.size()) * sizeof(float)));
       if (compact_)
         line += fmt::format(" formed from {} in {}",
                             size_text(static_cast<double>(compact_->stored.size()) * sizeof(float)),
@@ -159,8 +158,8 @@ class Compilation {
 
  private:
   // The artefact's content, or for a shared object the object file to be linked; valid until the next call.
-  Result<std::string_view> text(const EmitKind& kind) {
-    if (kind.code == CodeKind::object && object_) return std::string_view(*object_);
+  Result<FilePieces> content(const EmitKind& kind) {
+    if (kind.code == CodeKind::object && object_) return object_file(*object_, image_);
     Result<std::string> made = std::string();
     if (kind.code) {
       made = emit_code(build_.graph, build_.plans, image_, *kind.code);
@@ -172,16 +171,16 @@ class Compilation {
       made = print_plans(build_.plans, build_.graph);
     }
     if (!made) return made.take_error();
-    std::string& kept = kind.code == CodeKind::object ? object_.emplace() : text_;
-    kept = *std::move(made);
-    return std::string_view(kept);
+    if (kind.code == CodeKind::object) return object_file(object_.emplace(*std::move(made)), image_);
+    text_ = *std::move(made);
+    return FilePieces{text_};
   }
 
   SourceMap& sources_;
   Build build_;
   NetworkImage image_;
   std::optional<CompactWeights> compact_;
-  std::optional<std::string> object_;  // made once however many artefacts need it
+  std::optional<std::string> object_;  // for object_file; made once however many artefacts need it
   std::string text_;
 };
 

@@ -28,7 +28,8 @@ Result<LoadedPlans> load_plans(const Graph& graph, std::span<const Plan> plans, 
   const TemporaryDirectory directory;
   if (Status made = directory.made(); !made) return made.take_error();
   const std::string path = directory.file("network.so");
-  if (Status linked = link_shared(*object, image.symbol, path); !linked) return linked.take_error();
+  if (Status linked = link_shared(object_file(*object, image), image.symbol, path); !linked)
+    return linked.take_error();
   LoadedPlans loaded;
   for (const Plan& plan : plans) {
     Expected<Model> model = Model::load(path, {.variant = plan.target.cpu});

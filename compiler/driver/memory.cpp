@@ -23,7 +23,7 @@ Status check_memory(double bytes, std::string_view what) {
 double memory_to_compile(const Graph& graph) {
   double elements = 0;
   for (NodeId id : graph.weights()) elements += static_cast<double>(graph[id].type.shape.elements());
-  return 3 * sizeof(float) * elements;
+  return 4 * sizeof(float) * elements;
 }
 
 double memory_to_verify(const Graph& graph) {

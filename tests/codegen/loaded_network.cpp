@@ -8,7 +8,7 @@ namespace cardinal::testing {
 
 Result<LoadedNetwork> link_and_load(const std::string& object, const std::string& symbol,
                                     const std::string& path) {
-  if (Status linked = link_shared(object, symbol, path); !linked) return linked.take_error();
+  if (Status linked = link_shared({object}, symbol, path); !linked) return linked.take_error();
   LoadedNetwork network;
   network.library = {dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL), [](void* handle) {
                        if (handle) dlclose(handle);

@@ -235,8 +235,8 @@ TEST_CASE("output is the same for the same input") {
   REQUIRE(first == second);
   std::filesystem::create_directory(directory.file("a"));
   std::filesystem::create_directory(directory.file("b"));
-  REQUIRE(link_shared(first, "small", directory.file("a/small.so")));
-  REQUIRE(link_shared(second, "small", directory.file("b/small.so")));
+  REQUIRE(link_shared({first}, "small", directory.file("a/small.so")));
+  REQUIRE(link_shared({second}, "small", directory.file("b/small.so")));
   REQUIRE(contents(directory.file("a/small.so")) == contents(directory.file("b/small.so")));
 }
 
@@ -372,13 +372,13 @@ TEST_CASE("a shared object is written whole or not at all") {
 
   SECTION("what is there already is replaced") {
     write_text(path, "old");
-    REQUIRE(link_shared(object, "small", path));
+    REQUIRE(link_shared({object}, "small", path));
     REQUIRE(contents(path).substr(0, 4) == "\177ELF");
     REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"small.so"});
   }
   SECTION("a failing link leaves it alone") {
     write_text(path, "old");
-    const Status status = link_shared("not an object", "small", path);
+    const Status status = link_shared({"not an object"}, "small", path);
     REQUIRE(!status);
     REQUIRE(contents(path) == "old");
     REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"small.so"});
@@ -386,26 +386,26 @@ TEST_CASE("a shared object is written whole or not at all") {
   SECTION("code that needs a library is refused") {
     write_text(directory.file("needs.c"), "double cos(double); double f(double x) { return cos(x); }");
     output_of(fmt::format("cd {} && {} -fPIC -c needs.c", directory.file("."), C_COMPILER));
-    const Status status = link_shared(contents(directory.file("needs.o")), "small", path);
+    const Status status = link_shared({contents(directory.file("needs.o"))}, "small", path);
     REQUIRE(!status);
     REQUIRE(status.error().list()[0].message.find("undefined symbol: cos") != std::string::npos);
     REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"needs.c", "needs.o"});
   }
   SECTION("no such directory") {
-    const Status status = link_shared(object, "small", directory.file("missing/small.so"));
+    const Status status = link_shared({object}, "small", directory.file("missing/small.so"));
     REQUIRE(!status);
     REQUIRE(status.error().list()[0].message.find("there is no directory") != std::string::npos);
     REQUIRE(files_in(directory.file(".")).empty());
   }
   SECTION("a directory stands in the way") {
     std::filesystem::create_directory(path);
-    const Status status = link_shared(object, "small", path);
+    const Status status = link_shared({object}, "small", path);
     REQUIRE(!status);
     REQUIRE(status.error().list()[0].message.find("not a regular file") != std::string::npos);
     REQUIRE(files_in(directory.file(".")) == std::set<std::string>{"small.so"});
   }
   SECTION("a place where nobody can write") {
-    const Status status = link_shared(object, "small", "/proc/self/small.so");
+    const Status status = link_shared({object}, "small", "/proc/self/small.so");
     REQUIRE(!status);
     REQUIRE(status.error().list()[0].message.find("/proc/self/small.so") != std::string::npos);
   }

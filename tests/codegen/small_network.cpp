@@ -1,5 +1,7 @@
 #include "tests/codegen/small_network.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
@@ -63,7 +65,10 @@ SmallNetwork::SmallNetwork(const std::string& symbol, const std::vector<std::str
   input.assign(values[0].data.begin(), values[0].data.end());
 }
 
-std::string SmallNetwork::object() const { return unwrap(emit_code(graph, plans, image, CodeKind::object)); }
+std::string SmallNetwork::object() const {
+  const std::string code = unwrap(emit_code(graph, plans, image, CodeKind::object));
+  return fmt::format("{}", fmt::join(object_file(code, image), ""));
+}
 
 std::vector<float> SmallNetwork::expected_output() const {
   Tensor x(graph[graph.inputs()[0]].type);

@@ -92,7 +92,7 @@ Result<std::unique_ptr<Machine>> load(const std::string& object, const std::stri
     if (!network) return network.take_error();
     return std::unique_ptr<Machine>(std::make_unique<ThisMachine>(*std::move(network), contents));
   }
-  if (Status linked = link_shared(object, "batch", path); !linked) return linked.take_error();
+  if (Status linked = link_shared({object}, "batch", path); !linked) return linked.take_error();
   Result<EmulatedNetwork> network = EmulatedNetwork::load(path, contents.size());
   if (!network) return network.take_error();
   return std::unique_ptr<Machine>(std::make_unique<EmulatedMachine>(*std::move(network), contents));
@@ -158,12 +158,13 @@ std::string StepBatch::check(std::vector<std::vector<float>>* results) const {
   Graph graph;
   graph.name = "batch";
   graph.add(Output{}, {graph.add(Input{DType::f32, Shape{1, 1}}, {}, "x")}, "y");
-  const Result<std::string> object =
-      emit_code(graph, std::span(&plan_, 1), {"batch", "", weights_}, CodeKind::object);
-  if (!object) return object.error().render(SourceMap());
+  const NetworkImage image{"batch", "", weights_};
+  const Result<std::string> code = emit_code(graph, std::span(&plan_, 1), image, CodeKind::object);
+  if (!code) return code.error().render(SourceMap());
+  const std::string object = fmt::format("{}", fmt::join(object_file(*code, image), ""));
   const ScratchDirectory directory;
   const std::string path = directory.file("batch.so");
-  const Result<std::unique_ptr<Machine>> machine = load(*object, path, plan_.target, memory_);
+  const Result<std::unique_ptr<Machine>> machine = load(object, path, plan_.target, memory_);
   if (!machine) return machine.error().render(SourceMap());
   const std::span<float> memory = (*machine)->memory().first(memory_.size());
 

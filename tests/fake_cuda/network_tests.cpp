@@ -31,7 +31,7 @@ TEST_CASE("a network compiled for a GPU gives what the interpreter gives, under 
   const SmallNetwork network("small", {"sm_80"});
   const ScratchDirectory directory;
   const std::string path = directory.file("small.so");
-  REQUIRE(link_shared(network.object(), "small", path));
+  REQUIRE(link_shared({network.object()}, "small", path));
   const Result<std::string> kernels =
       emit_code(network.graph, network.plans, network.image, CodeKind::llvm_ir);
   REQUIRE(kernels);

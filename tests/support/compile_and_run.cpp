@@ -101,7 +101,9 @@ Result<std::unique_ptr<CompiledNetwork>> CompiledNetwork::make(const Graph& sour
   Result<std::string> object = emit_code(*graph, *plans, image, CodeKind::object);
   if (!object) return object.take_error();
   std::unique_ptr<CompiledNetwork> network(new CompiledNetwork(source));
-  if (Status linked = link_shared(*object, image.symbol, network->directory_.file("net.so")); !linked)
+  if (Status linked =
+          link_shared(object_file(*object, image), image.symbol, network->directory_.file("net.so"));
+      !linked)
     return linked.take_error();
   return network;
 }
