@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -21,8 +22,8 @@ constexpr double kL2BytesPerCycle = 31, kL3BytesPerCycle = 27;
 constexpr double kDramBytesPerMicrosecond = 20e3;
 // Cycles of a tile beyond its arithmetic and its stores: addresses, loop starts and ends. An estimate.
 constexpr double kTileCycles = 40;
-// What the loops over three ranges of kernel rows cost a tile of two rows of pixels, for each vector of a
-// block. An estimate.
+// What the loops over several ranges of kernel rows cost a tile of several rows of pixels, for each vector of
+// a block. An estimate.
 constexpr double kRangesCycles = 20;
 // Cycles that an FMA waits for the one before it, by those of its latency: 7, 8, and 9 accumulators reach 80,
 // 87 and 96% of the FMA peak on Zen 3, where it is 4.
@@ -81,12 +82,19 @@ bool permutes_in_lanes(const ConvShape& s, const Target& t) {
   return width > 1 && width <= 4 && width < t.vector_lanes;
 }
 
-int64_t most_rows(const ConvShape& s) { return std::min<int64_t>(2, row_count(s)); }  // of a lanes tile
+constexpr int64_t kMostRows = 3;
+int64_t most_rows(const ConvShape& s) { return std::min(kMostRows, row_count(s)); }  // of a lanes tile
 
-// Depthwise 3x3 kernels have sums so short that the CPU computes several tiles at a time: two rows of pixels
-// gained nothing on Zen 3. Nor did they where they make unrolled loops longer.
-bool may_gain_by_two_rows(const ConvShape& s, const Target& t) {
-  return !has_short_sums(s) && !permutes_in_lanes(s, t);
+// How many may gain. Depthwise 3x3 kernels have sums so short that the CPU computes several tiles at a time:
+// two rows of pixels gained nothing on Zen 3. Nor did they where they make unrolled loops longer. Three short
+// rows gain with stride 2, whose pixels share few columns of x: three rows of 4 pixels have as many
+// accumulators as leave room for the weights of three taps in AVX2's registers. On Zen 3 they reach 84
+// instead of 78% of FMA peak for 7 pixels a row; longer rows gain nothing over two of 5.
+int64_t most_rows_worth_it(const ConvShape& s, const Target& t) {
+  constexpr int64_t kShortRow = 8;
+  if (has_short_sums(s) || permutes_in_lanes(s, t)) return 1;
+  const bool three = s.stride_w > 1 && fills_registers(s, t) && s.ow <= kShortRow;
+  return std::min<int64_t>(most_rows(s), three ? 3 : 2);
 }
 
 // Tiles that leave out the same taps, and how many there are.
@@ -117,21 +125,28 @@ std::vector<TileGroup> tile_groups(const ConvShape& s, int64_t widest) {
   return result;
 }
 
-// Kernel rows of a tile of one or two rows of pixels, on average: those that are inside the image for one row
-// of pixels, and for two.
-struct ValidRows {
-  double one = 0, two = 0;
+// Bands of `rows` rows of pixels each.
+struct Bands {
+  int64_t first_row = 0, rows = 1, count = 0;
 };
 
-ValidRows average_valid_rows(const ConvShape& s, int64_t rows_of_tile) {
-  int64_t rows = 0, pairs = 0;
+// In all bands, the kernel rows that are inside the image for one row of pixels of a band, for two and so on.
+std::array<int64_t, kMostRows + 1> valid_rows(const ConvShape& s, const Bands& bands) {
+  std::array<int64_t, kMostRows + 1> by_rows{};
+  const auto at = [&](int64_t band) { return bands.first_row + band * bands.rows; };
   for (int64_t ky = 0; ky < s.kh; ++ky) {
-    const OutputRange range = valid_rows(s, ky);
-    rows += range.end - range.begin;
-    if (rows_of_tile == 2) pairs += std::max<int64_t>(0, range.end / 2 - ceil_div(range.begin, 2));
+    const OutputRange all = valid_rows(s, ky);
+    const OutputRange range{std::max(all.begin, at(0)), std::min(all.end, at(bands.count))};
+    if (range.begin >= range.end) continue;
+    const int64_t first = (range.begin - at(0)) / bands.rows, last = (range.end - 1 - at(0)) / bands.rows;
+    const auto count = [&](int64_t band) {
+      ++by_rows[static_cast<size_t>(range.overlap(at(band), at(band + 1)))];
+    };
+    count(first);
+    if (last > first) count(last);
+    by_rows[static_cast<size_t>(bands.rows)] += std::max<int64_t>(0, last - first - 1);
   }
-  const auto tiles = static_cast<double>(ceil_div(s.oh, rows_of_tile));
-  return {static_cast<double>(rows - 2 * pairs) / tiles, static_cast<double>(pairs) / tiles};
+  return by_rows;
 }
 
 // Bias, epilogue operands and stores of a tile whose pixels have `vectors` result vectors each.
@@ -163,7 +178,7 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
   const int64_t oc_blocks = ceil_div(s.oc, kChannelBlock);
   const double channels =
       static_cast<double>(std::min(input_windows(s, panel).reduce_blocks * kChannelBlock, s.ic));
-  const double rows = average_valid_rows(s, 1).one;
+  const double rows = static_cast<double>(valid_rows(s, {0, 1, s.oh})[1]) / static_cast<double>(s.oh);
   const auto panel_cycles = [&](int64_t blocks, bool last) {
     const int64_t vectors = panel_vectors(s, t, blocks, last);
     const double weight_bytes = channels * static_cast<double>(s.kh * s.kw * blocks * kChannelBlock * 4);
@@ -190,10 +205,10 @@ double direct_cycles(const ConvProblem& p, const Target& t, const std::vector<Ti
   return cycles + kExposed * static_cast<double>(panels) * image_bytes / kL2BytesPerCycle;
 }
 
-// Per tap row and channel k of a group, each input vector is loaded and permuted once and feeds an output for
-// each tap.
+// Of a block of channels in some bands. Per tap row and channel k of a group, each input vector is loaded and
+// permuted once and feeds an output for each tap.
 double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups,
-                    int64_t rows_of_tile) {
+                    const Bands& bands) {
   const ConvShape& s = p.shape;
   const int64_t width = s.ic / s.groups;
   // Wide groups are computed in 8 lanes on every target, two such FMAs and loads a cycle.
@@ -203,10 +218,11 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
   const bool across = width == 8 && v == 1, in_lane = permutes_in_lanes(s, t);
   // Zen 4: an in-lane permute is free at one an FMA, one across lanes at one per two.
   const double permutes = across ? 2 : in_lane ? 1 : 0;
-  const ValidRows kernel_rows = average_valid_rows(s, rows_of_tile);
+  const auto kernel_rows = valid_rows(s, bands);
+  const auto count = static_cast<double>(bands.count);
   double cycles = 0;
   for (const TileGroup& g : groups) {
-    const HeldTaps held = held_taps(s, t, g.pixels * rows_of_tile);
+    const HeldTaps held = held_taps(s, t, g.pixels * bands.rows);
     int64_t fmas = 0, weights = held.end - held.first, rereads = 0;
     for (int64_t tap = 0; tap < s.kw; ++tap) {
       const int64_t valid = g.valid[static_cast<size_t>(tap)];
@@ -222,20 +238,31 @@ double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<Til
                        static_cast<double>(rows * columns) * permutes});
     };
     const int64_t instructions =
-        (in_lane ? width : 1) * (rows_of_tile * (fmas + columns * (in_lane ? 2 : 1)) + s.kw);
+        (in_lane ? width : 1) * (bands.rows * (fmas + columns * (in_lane ? 2 : 1)) + s.kw);
     const bool spills = instructions > kSpillingInstructions || (rereads && !fills_registers(s, t));
     const auto channels = static_cast<double>(v * width);
-    const double issued = channels * (step(1) * kernel_rows.one + step(2) * kernel_rows.two);
-    const double ranges = rows_of_tile == 1 ? 0 : kRangesCycles * static_cast<double>(v);
+    double issued = 0, chain = 0;
+    for (int64_t rows = 1; rows <= bands.rows; ++rows) {
+      const auto times = channels * static_cast<double>(kernel_rows[static_cast<size_t>(rows)]);
+      issued += times * step(rows);
+      chain += times * kLatencySlack * static_cast<double>(t.fma_latency * s.kw);
+    }
+    const double ranges = bands.rows == 1 ? 0 : kRangesCycles * static_cast<double>(v);
+    const double overhead = count * (ranges + tile_overhead(p, t, g.pixels * bands.rows, v));
     // An accumulator's FMAs follow each other; what else there is to do can be done while they wait.
-    const double chain = channels * (kernel_rows.one + kernel_rows.two) * kLatencySlack *
-                         static_cast<double>(t.fma_latency * s.kw);
     cycles +=
-        static_cast<double>(g.count) * std::max(chain, issued * (spills ? kSpillPenalty : 1) + ranges +
-                                                           tile_overhead(p, t, g.pixels * rows_of_tile, v));
+        static_cast<double>(g.count) * std::max(chain, issued * (spills ? kSpillPenalty : 1) + overhead);
   }
-  return cycles *
-         static_cast<double>(ceil_div(row_count(s), rows_of_tile) * s.n * ceil_div(s.oc, kChannelBlock));
+  return cycles;
+}
+
+double lanes_cycles(const ConvProblem& p, const Target& t, const std::vector<TileGroup>& groups, int64_t rows,
+                    int64_t pixels) {
+  const ConvShape& s = p.shape;
+  const int64_t bands = row_count(s) / rows, rest = row_count(s) % rows;
+  double cycles = lanes_cycles(p, t, groups, Bands{0, rows, bands});
+  if (rest) cycles += lanes_cycles(p, t, tile_groups(s, rows * pixels / rest), Bands{bands * rows, rest, 1});
+  return cycles * static_cast<double>(s.n * ceil_div(s.oc, kChannelBlock));
 }
 
 double weight_microseconds(const ConvProblem& p, const Target& t, double packed_bytes) {
@@ -358,7 +385,8 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
       if (conv_registers(s, t, algorithm, pixels * rows, panel) > t.vector_registers) return;
       if (groups.empty()) groups = tile_groups(s, limit);
       const bool direct = algorithm == ConvAlgorithm::direct;
-      const double cycles = direct ? direct_cycles(p, t, groups, panel) : lanes_cycles(p, t, groups, rows);
+      const double cycles =
+          direct ? direct_cycles(p, t, groups, panel) : lanes_cycles(p, t, groups, rows, pixels);
       const double channels = direct
                                   ? static_cast<double>(input_windows(s, panel).reduce_blocks * kChannelBlock)
                                   : static_cast<double>(s.ic / s.groups);
@@ -370,10 +398,9 @@ std::vector<ConvChoice> conv_choices(const ConvProblem& p, const Target& t, cons
       choices.push_back(choice);
     };
     if (wants(wanted, ConvAlgorithm::lanes) && lanes_possible(s) && wanted.panel.value_or(1) == 1)
-      for (int64_t rows = 1; rows <= most_rows(s); ++rows) {
-        const bool worth_it = rows == 1 || may_gain_by_two_rows(s, t);
-        if (wanted.rows ? *wanted.rows == rows : worth_it) add(ConvAlgorithm::lanes, 1, rows);
-      }
+      for (int64_t rows = 1; rows <= most_rows(s); ++rows)
+        if (wanted.rows ? *wanted.rows == rows : rows <= most_rows_worth_it(s, t))
+          add(ConvAlgorithm::lanes, 1, rows);
     if (!wants(wanted, ConvAlgorithm::direct) || wanted.rows.value_or(1) != 1) continue;
     for (int64_t panel = 1; panel <= (wanted.panel ? *wanted.panel : kWidestPanel); ++panel)
       if (panel_allowed(s, panel) && wanted.panel.value_or(static_cast<int>(panel)) == panel)

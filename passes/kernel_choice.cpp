@@ -274,6 +274,7 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const T
   kernel.panel = choice.panel;
   kernel.k_unroll = choice.k_unroll;
   kernel.tiles = balanced_tiles(row_length(shape), choice.pixels);
+  kernel.last_tiles = last_band_tiles(shape, choice.rows, choice.pixels);
   if (choice.algorithm == ConvAlgorithm::direct) {
     InputWindows windows = input_windows(shape, choice.panel);
     kernel.reduce_blocks = windows.reduce_blocks;
@@ -286,8 +287,7 @@ ConvKernel conv_kernel(const ConvShape& shape, const ConvChoice& choice, const T
 
 int64_t conv_units(const ConvKernel& kernel) {
   const int64_t panels = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel);
-  const int64_t rows = panels * kernel.shape.n * ceil_div(row_count(kernel.shape), kernel.rows);
-  return kernel.row_sums ? rows : rows * static_cast<int64_t>(kernel.tiles.size());
+  return panels * kernel.shape.n * units_of_image(kernel);
 }
 
 }  // namespace cardinal

@@ -118,9 +118,9 @@ struct ConvShape {
 //   a vector, or a vector of 8 lanes for a part of one. Output channel c takes input channels c / w * w + k,
 //   for k in [0, w). x has vector channels.
 //
-//   Weights: [block][kh][k][kw][16]. Tile: `rows` x `pixels` x 1 block. With two rows, whose pixels share
-//   each weight that is loaded, short rows have enough accumulators to hide an FMA's latency; the last tile
-//   of an odd number of rows has one. Units as for direct with p = block, of rows of tiles.
+//   Weights: [block][kh][k][kw][16]. Tile: `rows` x `pixels` x 1 block. With several rows, whose pixels share
+//   each weight that is loaded, short rows have enough accumulators to hide an FMA's latency. Rows that are
+//   left are a band of their own. Units as for direct with p = block, band by band, each its tiles.
 //
 // winograd_f2, winograd_f4: three steps, a WinogradKernel on either side of a direct convolution; no
 //   ConvKernel has them.
@@ -154,12 +154,13 @@ struct ConvKernel {
   // 1x1, stride 1, no padding, rows dense in every view: h * w are treated as one row of oh * ow pixels.
   bool collapsed = false;
   int pixels = 0;    // the widest tile of a row
-  int rows = 1;      // of such pixels in a tile: 1, or with lanes 2
+  int rows = 1;      // of such pixels in a tile, which is a band of the image: 1, or with lanes up to 3
   int panel = 1;     // blocks of 16 output channels
   int k_unroll = 4;  // reduction steps per inner loop iteration
-  // One row (or the whole image if collapsed), left to right, covering it exactly; at most two widths, which
-  // differ by one, the wider tiles first.
-  std::vector<RowTile> tiles;
+  // One band (or the whole image if collapsed), left to right, covering it exactly; at most two widths, which
+  // differ by one, the wider tiles first. And those of the last rows, if the image's are not a multiple of
+  // `rows`.
+  std::vector<RowTile> tiles, last_tiles;
   int64_t reduce_blocks = 0;
   std::vector<int64_t> first_block;  // per panel; empty if all 0
   int64_t pass_blocks = 0;           // 0: all
@@ -167,7 +168,7 @@ struct ConvKernel {
   bool has_bias = false;
   Epilogue epilogue;
   // The step's second_output, [n, oc, oh, 1], is the sum of each row of results, from left to right: for a
-  // global average. Units are rows of tiles then, and kernels have groups and do not work in passes.
+  // global average. Units are bands then, and kernels have groups and do not work in passes.
   bool row_sums = false;
   // Operands: inputs[0] is x, then the epilogue's; weights[0] the packed kernel, weights[1] the bias if any.
   // x may have any strides. The epilogue's operands and the output have vector channels; an operand that is

@@ -3,6 +3,7 @@
 
 #include "passes/plan.h"
 #include "passes/strips.h"
+#include "passes/tiling.h"
 
 namespace cardinal {
 
@@ -147,6 +148,11 @@ std::string describe_conv(const ConvKernel& k) {
   std::string text = describe_window(s);
   text += fmt::format("; {} tiles {}", k.collapsed ? "image" : "row", describe_tiles(k.tiles));
   if (k.rows > 1) text += fmt::format(" of {} rows", k.rows);
+  if (!k.last_tiles.empty()) {
+    const int64_t rows = row_count(s) % k.rows;
+    text += fmt::format(", last {} {}", rows == 1 ? "row" : fmt::format("{} rows", rows),
+                        describe_tiles(k.last_tiles));
+  }
   if (k.algorithm == ConvAlgorithm::direct) text += fmt::format(", unroll {}", k.k_unroll);
   if (k.pass_blocks)
     text += fmt::format(", {} of {} input blocks a pass", k.pass_blocks, ceil_div(s.ic, kChannelBlock));

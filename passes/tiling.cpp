@@ -96,7 +96,7 @@ Passes choose_passes(const ConvKernel& kernel, const Target& t) {
   constexpr int64_t kPrefetchedStreams = 8;
   const double cycles =
       static_cast<double>(kernel.pixels * kernel.panel * kChannelBlock) / (t.vector_lanes * t.fma_per_cycle);
-  const int64_t tiles = s.n * row_count(s) * static_cast<int64_t>(kernel.tiles.size());
+  const int64_t tiles = s.n * units_of_image(kernel);
   constexpr int64_t kFewTiles = 4;  // would not use weights again often enough
   if (tiles < kFewTiles) return {};
   Passes passes;
@@ -115,6 +115,17 @@ Passes choose_passes(const ConvKernel& kernel, const Target& t) {
       tiles > l2_tiles && l2_tiles >= kFewTiles)
     passes.tiles = ceil_div(tiles, ceil_div(tiles, l2_tiles));
   return passes;
+}
+
+std::vector<RowTile> last_band_tiles(const ConvShape& s, int64_t rows, int64_t pixels) {
+  const int64_t rest = row_count(s) % rows;
+  return rest ? balanced_tiles(row_length(s), rows * pixels / rest) : std::vector<RowTile>();
+}
+
+int64_t units_of_image(const ConvKernel& kernel) {
+  const int64_t bands = row_count(kernel.shape) / kernel.rows;
+  if (kernel.row_sums) return bands + !kernel.last_tiles.empty();
+  return bands * static_cast<int64_t>(kernel.tiles.size()) + static_cast<int64_t>(kernel.last_tiles.size());
 }
 
 bool prefetches_rows(const ConvShape& s, const Target& t) {

@@ -24,6 +24,9 @@ std::vector<RowTile> balanced_tiles(int64_t length, int64_t widest);
 bool collapses(const ConvShape&);
 int64_t row_length(const ConvShape&);  // of the rows that are tiled: oh * ow if collapsed
 int64_t row_count(const ConvShape&);
+// The tiles of the rows that bands of `rows` leave, with no more pixels in all than a band's have.
+std::vector<RowTile> last_band_tiles(const ConvShape&, int64_t rows, int64_t pixels);
+int64_t units_of_image(const ConvKernel&);  // for each panel
 
 // Blocks of input channels that each panel of `panel` output blocks needs.
 struct InputWindows {

@@ -21,7 +21,7 @@ namespace cardinal {
 std::string tuning_key(const ConvProblem&, bool has_bias, const Epilogue&, const Target&);
 
 // A kernel by what tells it from others: "direct 14x2 unroll 4", "winograd_f4 6x1 unroll 8", "lanes 14"
-// or, of two rows, "lanes 2x7".
+// or, of several rows, "lanes 2x7".
 std::string describe(const ConvChoice&);
 // The same read back, without times; nothing if it is not written as describe does.
 std::optional<ConvChoice> parse_choice(std::string_view text);

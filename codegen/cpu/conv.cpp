@@ -109,12 +109,7 @@ void store_tile(Emitter& e, const ConvTile& tile, const Values& acc, int first_l
       }
     sum.store();
   };
-  store_row(0);
-  if (tile.kernel.rows == 1) return;
-  if (tile.has_second)
-    e.if_then(tile.has_second, [&] { store_row(1); });
-  else
-    store_row(1);
+  for (int row = 0; row < tile.variant.rows; ++row) store_row(row);
 }
 
 namespace {
@@ -129,17 +124,23 @@ ConvShape row_shape(const ConvKernel& kernel) {
   return shape;
 }
 
+// Bands' tiles, then those of the last rows.
+Tiling conv_tiling(const ConvShape& shape, const ConvKernel& kernel) {
+  Tiling tiling;
+  tiling.append(shape, kernel.tiles, kernel.rows);
+  tiling.append(shape, kernel.last_tiles, static_cast<int>(shape.oh % kernel.rows));
+  return tiling;
+}
+
 // Parameters: x, weights, out, the epilogue's operands, the bias if any, the weights to be prefetched if any,
-// the row's sum if there is one, the row ranges if they vary, whether there is a second row if that varies,
-// the panel's index if `indexed`.
+// the first row's sum if there is one, the row ranges if they vary, the panel's index if `indexed`.
 llvm::Function* tile_function(Emitter& e, ConvTile tile, bool indexed, llvm::StringRef name,
                               llvm::function_ref<void(const ConvTile&)> emit_tile) {
   size_t operand_count = tile.step.inputs.size() - 1;
   size_t optional_count = size_t{tile.kernel.has_bias} + (tile.ahead_lines ? 1 : 0) + tile.kernel.row_sums;
   llvm::SmallVector<llvm::Type*> parameters(3 + operand_count + optional_count, e.ptr);
-  for (const RowRange& range : {tile.rows, tile.second_rows})
+  for (const RowRange& range : tile.rows)
     if (!range.constant()) parameters.append(2, e.i64);
-  if (tile.has_second) parameters.push_back(e.builder.getInt1Ty());
   if (indexed) parameters.push_back(e.i64);
   return e.outlined(name, parameters, [&](llvm::Function* function) {
     // Only the operands of the epilogue may be where the output is.
@@ -152,11 +153,10 @@ llvm::Function* tile_function(Emitter& e, ConvTile tile, bool indexed, llvm::Str
     if (tile.kernel.has_bias) tile.bias = function->getArg(next++);
     if (tile.ahead_lines) tile.ahead = function->getArg(next++);
     if (tile.kernel.row_sums) tile.row_sum = function->getArg(next++);
-    for (RowRange* range : {&tile.rows, &tile.second_rows}) {
-      *range = rows_from(*range, function, next);
-      if (!range->constant()) next += 2;
+    for (RowRange& range : tile.rows) {
+      range = rows_from(range, function, next);
+      if (!range.constant()) next += 2;
     }
-    if (tile.has_second) tile.has_second = function->getArg(next++);
     if (indexed) tile.index = function->getArg(next);
     emit_tile(tile);
   });
@@ -196,11 +196,11 @@ class ConvUnits {
     Values places;  // of the result and of the inputs after x
     llvm::Value *bias = nullptr, *ahead = nullptr, *row_sums = nullptr;
   };
-  // And those of a row, or of two.
-  struct RowArguments {
-    llvm::Value *image, *row, *has_second;
-    RowRange rows, second_rows;
-    llvm::Value* sum;  // null if rows are not added up
+  // And those of a band.
+  struct BandArguments {
+    llvm::Value *image, *row, *is_last;  // the first row; null: there is no band of fewer rows
+    RowRanges rows;                      // of no meaning for rows that the last band does not have
+    llvm::Value* sum;                    // null if rows are not added up
   };
 
   void emit_pass(const UnitPass& pass) {
@@ -208,11 +208,12 @@ class ConvUnits {
       const PanelArguments panel = panel_arguments(run, pass);
       emit_by_class(e, run.channel, panels_.class_of, [&](int p) {
         e.for_range(run.begin, run.end, 1, [&](llvm::Value* i) {
-          const Part at = decode_part(e, parts_, e.add(run.first, i));
-          const RowArguments row = row_arguments(panel, at, p);
-          if (!kernel_.row_sums) return emit_tile(panel, row, at.tile, i, p, pass.reduce);
-          e.for_range(0, tiles_of_unit_, 1, [&](llvm::Value* tile) {
-            emit_tile(panel, row, tile, e.add(e.mul(i, tiles_of_unit_), tile), p, pass.reduce);
+          const Unit unit = unit_at(e.add(run.first, i));
+          const BandArguments band = band_arguments(panel, unit, p);
+          if (!kernel_.row_sums) return emit_tile(panel, band, unit.tile, i, p, pass.reduce);
+          e.for_range(unit.tile, unit.end, 1, [&](llvm::Value* tile) {
+            llvm::Value* of_strip = e.add(e.mul(i, tiles_of_unit_), e.sub(tile, unit.tile));
+            emit_tile(panel, band, tile, of_strip, p, pass.reduce);
           });
         });
       });
@@ -264,43 +265,60 @@ class ConvUnits {
     return panel;
   }
 
-  // Of the row after `row`, if there is one, else none, at the beginning of those of `row`.
-  RowRange second_row(llvm::Value* row, const RowRange& rows, llvm::Value* exists) const {
-    RowRange range = valid_rows(e, shape_, e.add(row, 1));
-    range.trips = Trips::any;
-    if (!exists) return range;
-    const auto if_exists = [&](Index value) {
-      return e.builder.CreateSelect(exists, e.value_of(value), e.value_of(rows.begin));
+  // A part of the images: a tile of a band, or tiles up to `end`. Those of the last band, if that has fewer
+  // rows, come after the others in tiling_.
+  struct Unit {
+    llvm::Value *image, *band, *is_last;
+    Index tile, end;
+  };
+
+  Unit unit_at(llvm::Value* part) const {
+    const int64_t bands = shape_.oh / kernel_.rows;
+    const auto of_band = static_cast<int64_t>(kernel_.tiles.size());
+    const auto all = static_cast<int64_t>(tiling_.tiles.size());
+    const int64_t of_unit = kernel_.row_sums ? 1 : of_band;
+    if (kernel_.last_tiles.empty()) {
+      const Part at = decode_part(e, {shape_.n, bands, of_unit}, part);
+      return {at.image, at.row, nullptr, kernel_.row_sums ? Index(0) : Index(at.tile), of_band};
+    }
+    const Part at = decode_part(e, {shape_.n, 1, units_of_image(kernel_)}, part);
+    llvm::Value* band = e.min(e.div(at.tile, of_unit), bands);
+    llvm::Value* is_last = e.builder.CreateICmpEQ(band, e.integer(bands));
+    const auto if_last = [&](int64_t a, int64_t b) {
+      return e.builder.CreateSelect(is_last, e.integer(a), e.integer(b));
     };
-    return {if_exists(range.begin), if_exists(range.end), Trips::any};
+    llvm::Value* first = if_last(of_band, 0);
+    if (kernel_.row_sums) return {at.image, band, is_last, first, if_last(all, of_band)};
+    return {at.image, band, is_last, e.add(e.sub(at.tile, e.mul(band, of_band)), first), all};
   }
 
-  // Of a part of the images, with panel class `p`. Its sums, if there are any, are set to 0.
-  RowArguments row_arguments(const PanelArguments& panel, const Part& at, int p) const {
-    RowArguments result{at.image, e.mul(at.row, kernel_.rows), nullptr, {}, {}, nullptr};
-    result.rows = valid_rows(e, shape_, result.row);
-    if (shape_.oh % kernel_.rows) result.has_second = e.less(e.add(result.row, 1), shape_.oh);
-    if (kernel_.rows > 1) result.second_rows = second_row(result.row, result.rows, result.has_second);
-    if (!kernel_.row_sums) return result;
+  // Of a unit, with panel class `p`. Its rows' sums, if there are any, are set to 0.
+  BandArguments band_arguments(const PanelArguments& panel, const Unit& unit, int p) const {
+    BandArguments band{unit.image, e.mul(unit.band, kernel_.rows), unit.is_last, {}, nullptr};
+    for (int row = 0; row < kernel_.rows; ++row)
+      band.rows.push_back(valid_rows(e, shape_, e.add(band.row, row)));
+    if (!kernel_.row_sums) return band;
     const View& sums = *step_.second_output;
-    result.sum = block_address(e, sums, panel.row_sums, {at.image, 0, result.row});
-    const auto clear = [&](int row) {
-      for (int j = 0; j < panels_.classes[static_cast<size_t>(p)].blocks; ++j)
-        e.store_block(sums, e.splat(0.0), block_address(e, sums, result.sum, {.block = j, .h = row}));
-    };
-    clear(0);
-    if (result.has_second)
-      e.if_then(result.has_second, [&] { clear(1); });
-    else if (kernel_.rows > 1)
-      clear(1);
-    return result;
+    band.sum = block_address(e, sums, panel.row_sums, {band.image, 0, band.row});
+    for (int row = 0; row < kernel_.rows; ++row) {
+      const auto clear = [&] {
+        for (int j = 0; j < panels_.classes[static_cast<size_t>(p)].blocks; ++j)
+          e.store_block(sums, e.splat(0.0), block_address(e, sums, band.sum, {.block = j, .h = row}));
+      };
+      if (!band.is_last || row < shape_.oh % kernel_.rows)
+        clear();
+      else
+        e.if_then(e.builder.CreateNot(band.is_last), clear);
+    }
+    return band;
   }
 
-  // A tile of a row, the `of_strip`-th of its strip, with panel class `p`.
-  void emit_tile(const PanelArguments& panel, const RowArguments& of_row, llvm::Value* tile_index,
+  // A tile of a band, the `of_strip`-th of its strip, with panel class `p`.
+  void emit_tile(const PanelArguments& panel, const BandArguments& band, Index tile_index,
                  llvm::Value* of_strip, int p, const ReducePass& pass) {
-    const auto& [image, row, has_second, rows, second_rows, sum] = of_row;
-    llvm::Value* pixel = first_pixel(e, tiling_, tile_index);
+    const auto& [image, row, is_last, rows, sum] = band;
+    llvm::Value* place = e.value_of(tile_index);
+    llvm::Value* pixel = first_pixel(e, tiling_, place);
     const BlockIndex window{image, 0, e.sub(e.mul(row, shape_.stride_h), shape_.pad_top),
                             e.sub(e.mul(pixel, shape_.stride_w), shape_.pad_left)};
     Values call{block_address(e, step_.inputs[0], panel.x, window), panel.weights};
@@ -311,22 +329,18 @@ class ConvUnits {
     const int64_t ahead = ahead_lines(pass);
     if (ahead) call.push_back(e.element(panel.ahead, e.mul(of_strip, ahead * kLineFloats)));
     if (sum) call.push_back(sum);
-    for (const RowRange& range : {rows, second_rows}) append_rows(e, range, call);
-    if (has_second) call.push_back(has_second);
-    if (panels_.indexed) call.push_back(panel.index);
 
-    emit_by_class(e, tile_index, tiling_.variant_of, [&](int v) {
-      ConvTile tile{step_,
-                    kernel_,
-                    shape_,
-                    tiling_.variants[static_cast<size_t>(v)],
-                    panels_.classes[static_cast<size_t>(p)],
-                    pass};
+    emit_by_class(e, place, tiling_.variant_of, [&](int v) {
+      const TileVariant& variant = tiling_.variants[static_cast<size_t>(v)];
+      ConvTile tile{step_, kernel_, shape_, variant, panels_.classes[static_cast<size_t>(p)], pass};
       tile.ahead_lines = ahead;
-      tile.rows = rows, tile.second_rows = second_rows, tile.has_second = has_second;
+      tile.rows.assign(rows.begin(), rows.begin() + variant.rows);
+      Values arguments = call;
+      for (const RowRange& range : tile.rows) append_rows(e, range, arguments);
+      if (panels_.indexed) arguments.push_back(panel.index);
       const char* name_of_pass = pass.whole() ? "" : pass.starts ? ".first" : pass.ends ? ".last" : ".middle";
       std::string tile_name = fmt::format("{}.panel{}.tile{}{}", name_, p, v, name_of_pass);
-      e.builder.CreateCall(tile_function(e, tile, panels_.indexed, tile_name, emit_tile_), call);
+      e.builder.CreateCall(tile_function(e, tile, panels_.indexed, tile_name, emit_tile_), arguments);
     });
   }
 
@@ -337,10 +351,9 @@ class ConvUnits {
   const Panels& panels_;
   llvm::function_ref<void(const ConvTile&)> emit_tile_;
   const ConvShape shape_ = row_shape(kernel_);
-  const Tiling tiling_ = make_tiling(shape_, kernel_.tiles);
-  const int64_t tiles_of_row_ = static_cast<int64_t>(tiling_.tiles.size());
-  const int64_t tiles_of_unit_ = kernel_.row_sums ? tiles_of_row_ : 1;
-  const PartGrid parts_{shape_.n, ceil_div(shape_.oh, kernel_.rows), tiles_of_row_ / tiles_of_unit_};
+  const Tiling tiling_ = conv_tiling(shape_, kernel_);
+  // At most; a last band has fewer.
+  const int64_t tiles_of_unit_ = kernel_.row_sums ? static_cast<int64_t>(kernel_.tiles.size()) : 1;
   const std::string name_ = e.builder.GetInsertBlock()->getParent()->getName().str();
   const Strips strips_{e, step_};
 };

@@ -2,12 +2,12 @@
 // for each, and the epilogue of a tile. An algorithm says how weights are laid out in panels and emits the
 // reduction of a tile.
 //
-//   for each unit (panel, image, row, tile):                    the kernel function
+//   for each unit (panel, image, band, tile):                   the kernel function
 //     tile function of (tile variant, panel class):             never inlined
 //       acc[i][j] = reduction                                   the algorithm's
 //       out[i][j] = epilogue(acc[i][j])                         store_tile
 //
-// Where rows are added up, a unit is a row of tiles, which add what they store to its sum.
+// Where rows are added up, a unit is a band of tiles, which add what they store to its rows' sums.
 #pragma once
 
 #include "codegen/cpu/kernels.h"
@@ -48,6 +48,8 @@ struct ReducePass {
   bool whole() const { return starts && ends; }
 };
 
+using RowRanges = llvm::SmallVector<RowRange, 3>;
+
 // A tile function: what it is made for, and its parameters.
 struct ConvTile {
   const Step& step;
@@ -64,10 +66,8 @@ struct ConvTile {
   int64_t ahead_lines = 0;       // of 64 bytes, for each of the panel's blocks
   llvm::Value* out = nullptr;    // at pixel 0 and block 0 of the tile, as are the epilogue's operands
   Values operands;
-  llvm::Value* row_sum = nullptr;  // at block 0 of the tile's (first) row, if rows are added up
-  RowRange rows;  // of the kernel that are inside the image, for the tile's row of pixels or the first of two
-  RowRange second_rows;               // for the second one; none if that is no row of the output
-  llvm::Value* has_second = nullptr;  // whether it is one; null: always, if tiles have two
+  llvm::Value* row_sum = nullptr;  // at block 0 of the tile's first row, if rows are added up
+  RowRanges rows;  // of the kernel that are inside the image, for each of the tile's rows of pixels
   const View& x_view() const { return step.inputs[0]; }
   bool is_last_block(int j) const { return panel.last && j == panel.blocks - 1; }
   // Lanes of the results of block `j` of the panel.

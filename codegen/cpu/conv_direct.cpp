@@ -159,7 +159,7 @@ Values start_tile(Emitter& e, const ConvTile& tile) {
 // The input blocks [begin, end) of the pass, all of them whole.
 Values reduce_blocks(Emitter& e, const ConvTile& tile, Index begin, Index end, Values acc) {
   return e.for_range(begin, end, 1, std::move(acc), [&](llvm::Value* block, Values acc) {
-    return reduce_block(e, tile, block, kChannelBlock, tile.rows, std::move(acc));
+    return reduce_block(e, tile, block, kChannelBlock, tile.rows[0], std::move(acc));
   });
 }
 
@@ -174,7 +174,7 @@ Values reduce_at_once(Emitter& e, const ConvTile& tile) {
   const PassBlocks blocks(tile);
   Values acc = reduce_blocks(e, tile, 0, blocks.whole, start_tile(e, tile));
   if (blocks.tail)
-    acc = reduce_block(e, tile, e.integer(blocks.whole), blocks.tail, tile.rows, std::move(acc));
+    acc = reduce_block(e, tile, e.integer(blocks.whole), blocks.tail, tile.rows[0], std::move(acc));
   return acc;
 }
 
@@ -217,14 +217,15 @@ class BlockedSums {
   Values rest_from(int64_t first) {
     Values acc = blocks(first, blocks_.whole);
     if (!blocks_.tail) return acc;
-    return reduce_block(e_, tile_, e_.integer(blocks_.whole), blocks_.tail, tile_.rows, std::move(acc));
+    return reduce_block(e_, tile_, e_.integer(blocks_.whole), blocks_.tail, tile_.rows[0], std::move(acc));
   }
 
   void add_rows(llvm::Value* block, int64_t channels) {
     const int64_t rows = tile_.kernel.sum.rows;
     e_.for_range(0, ceil_div(tile_.shape.kh, rows), 1, [&](llvm::Value* part) {
       llvm::Value* first = e_.mul(part, rows);
-      const RowRange range{e_.max(tile_.rows.begin, first), e_.min(tile_.rows.end, e_.add(first, rows))};
+      const RowRange range{e_.max(tile_.rows[0].begin, first),
+                           e_.min(tile_.rows[0].end, e_.add(first, rows))};
       add(reduce_block(e_, tile_, block, channels, range, zeros_));
     });
   }

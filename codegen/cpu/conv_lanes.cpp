@@ -6,14 +6,15 @@
 //     for row of pixels, input column:  v = its lanes (l / width) * width + k;    loaded and spread once
 //       for tap s and pixel i that the column belongs to:  acc[i] += v * weight[k][s]
 //
-// With two rows of pixels there are three ranges of kernel rows: those that are inside the image for the
-// second alone, for both, and for the first alone.
+// With several rows of pixels there are several ranges of kernel rows: those that are inside the image for
+// all of them, and those that are for some.
 //
 // On targets with narrower vectors than a block a tile is computed in passes of a vector's lanes, so that a
 // pass's accumulators and weights fit into the registers.
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include <map>
+#include <tuple>
 
 #include "codegen/cpu/conv.h"
 #include "codegen/llvm_target.h"
@@ -80,8 +81,27 @@ llvm::Value* load_spread(const Pass& p, llvm::Value* address, llvm::Value* k, ll
 
 // Rows of a tile's pixels: [first, end).
 struct PixelRows {
-  int first = 0, end = 1;
+  int64_t first = 0, end = 1;
+  bool operator==(const PixelRows&) const = default;
 };
+
+// Those for which some kernel row is inside the image, in some tile of this kind. Kernel rows further down
+// are inside for rows of pixels further up: in this order.
+std::vector<PixelRows> rows_inside(const ConvTile& tile) {
+  const ConvShape& s = tile.shape;
+  const int64_t rows = tile.variant.rows;
+  std::vector<PixelRows> found;
+  for (int64_t row = rows == tile.kernel.rows ? 0 : s.oh - rows; row + rows <= s.oh; row += rows)
+    for (int64_t ky = 0; ky < s.kh; ++ky) {
+      const OutputRange valid = valid_rows(s, ky);
+      const PixelRows inside{std::max<int64_t>(valid.begin - row, 0), std::min(valid.end - row, rows)};
+      if (inside.first < inside.end && std::ranges::count(found, inside) == 0) found.push_back(inside);
+    }
+  std::ranges::sort(found, [](const PixelRows& a, const PixelRows& b) {
+    return std::tuple(a.end, a.first) > std::tuple(b.end, b.first);
+  });
+  return found;
+}
 
 // Which multiply-adds a column's vector is for.
 struct Use {
@@ -109,10 +129,10 @@ Values multiply_add(const Pass& p, PixelRows rows, llvm::Value* x, llvm::Value* 
     auto* type = llvm::FixedVectorType::get(e.builder.getInt32Ty(), kChannelBlock);
     indices = e.builder.CreateAlignedLoad(type, e.element(p.table, e.mul(k, kChannelBlock)), llvm::Align(64));
   }
-  const HeldTaps held = held_taps(p.tile.shape, e.target, p.tile.kernel.rows * columns);
+  const HeldTaps held = held_taps(p.tile.shape, e.target, p.tile.variant.rows * columns);
   std::map<int64_t, llvm::Value*> weights;
   const auto all_uses = uses_by_column(p.tile);
-  for (int row = rows.first; row < rows.end; ++row)
+  for (int64_t row = rows.first; row < rows.end; ++row)
     for (const auto& [column, uses] : all_uses) {
       const int64_t place = row * p.tile.shape.stride_h * p.x_view().stride_h + column * p.x_view().stride_w;
       llvm::Value* value = load_spread(p, e.element(x, place), k, indices);
@@ -164,22 +184,28 @@ Values reduce_rows(const Pass& p, PixelRows rows, const RowRange& range, llvm::V
 // The whole reduction for the lanes of a pass.
 Values reduce_pass(const Pass& p, llvm::Value* x, llvm::Value* w, Values acc) {
   Emitter& e = p.e;
-  const RowRange &first = p.tile.rows, &second = p.tile.second_rows;
-  if (p.tile.kernel.rows == 1) return reduce_rows(p, {0, 1}, first, x, w, acc);
-  if (first.constant() && second.constant()) return reduce_rows(p, {0, 2}, first, x, w, acc);
-  // The second row's range begins and ends no later than the first one's.
-  acc = reduce_rows(p, {1, 2}, {second.begin, e.min(first.begin, second.end)}, x, w, acc);
-  acc = reduce_rows(p, {0, 2}, {first.begin, second.end}, x, w, acc);
-  return reduce_rows(p, {0, 1}, {e.max(first.begin, second.end), first.end}, x, w, acc);
+  const RowRanges& rows = p.tile.rows;
+  const std::vector<PixelRows> inside = rows_inside(p.tile);
+  for (const PixelRows& some : inside) {
+    // Kernel rows that are inside for these, but not yet for the row of pixels above nor still for that
+    // below.
+    RowRange range{rows[static_cast<size_t>(some.first)].begin, rows[static_cast<size_t>(some.end - 1)].end};
+    if (inside.size() == 1) range.trips = rows[0].trips;
+    if (some.first > 0) range.end = e.min(range.end, rows[static_cast<size_t>(some.first - 1)].begin);
+    if (some.end < p.tile.variant.rows)
+      range.begin = e.max(range.begin, rows[static_cast<size_t>(some.end)].end);
+    acc = reduce_rows(p, some, range, x, w, acc);
+  }
+  return acc;
 }
 
 // Fetches half of what the next row of pixels reads of the block that this row does not.
 void prefetch_next_row(Emitter& e, const ConvTile& tile, int half) {
   const ConvShape& s = tile.shape;
   const View& view = tile.x_view();
-  const int64_t columns = tile.variant.pixels * s.stride_w, lines = columns * s.stride_h * tile.kernel.rows;
+  const int64_t columns = tile.variant.pixels * s.stride_w, lines = columns * s.stride_h * tile.variant.rows;
   for (int64_t i = half * lines / 2; i < (half + 1) * lines / 2; ++i) {
-    const int64_t last = (s.kh - 1) * s.dilation_h + (tile.kernel.rows - 1) * s.stride_h;
+    const int64_t last = (s.kh - 1) * s.dilation_h + (tile.variant.rows - 1) * s.stride_h;
     const int64_t row = last + 1 + i / columns, column = s.kw / 2 + i % columns;
     e.prefetch(e.element(tile.x, row * view.stride_h + column * view.stride_w));
   }
@@ -213,7 +239,7 @@ void emit_tile(Emitter& e, const ConvTile& tile, int lanes, llvm::Value* table) 
       const int group = lane / width * width;  // the first lane of the groups
       x = e.element(x, group * tile.x_view().stride_c);
     }
-    Values acc(static_cast<size_t>(tile.kernel.rows * tile.variant.pixels), start);
+    Values acc(static_cast<size_t>(tile.variant.rows * tile.variant.pixels), start);
     if (pass.x_lanes > 0)  // else these are pad lanes, and the weights' are zero
       acc = reduce_pass(pass, x, e.element(tile.w, lane), acc);
     store_tile(e, tile, acc, lane);

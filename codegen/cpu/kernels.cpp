@@ -99,11 +99,11 @@ std::string key(const std::vector<RowTile>& tiles) {
 
 std::string key(const ConvKernel& k) {
   return fmt::format(
-      "conv {} a{} c{} {} {} {} {} tiles{} reduce {} first {} passes {} sums {} {} rows {} bias {} "
+      "conv {} a{} c{} {} {} {} {} tiles{} then{} reduce {} first {} passes {} sums {} {} rows {} bias {} "
       "epilogue{}",
       key(k.shape), static_cast<int>(k.algorithm), k.collapsed, k.pixels, k.rows, k.panel, k.k_unroll,
-      key(k.tiles), k.reduce_blocks, fmt::join(k.first_block, ","), k.pass_blocks, k.sum.blocks, k.sum.rows,
-      k.row_sums, k.has_bias, key(k.epilogue));
+      key(k.tiles), key(k.last_tiles), k.reduce_blocks, fmt::join(k.first_block, ","), k.pass_blocks,
+      k.sum.blocks, k.sum.rows, k.row_sums, k.has_bias, key(k.epilogue));
 }
 
 std::string key(const GpuConvKernel& k) {

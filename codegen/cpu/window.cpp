@@ -12,9 +12,9 @@ bool TileVariant::valid(int pixel, int64_t tap) const {
   });
 }
 
-static TileVariant make_variant(const ConvShape& shape, const RowTile& tile) {
+static TileVariant make_variant(const ConvShape& shape, const RowTile& tile, int rows) {
   assert(tile.pixels <= 64);
-  TileVariant variant{static_cast<int>(tile.pixels), {}};
+  TileVariant variant{rows, static_cast<int>(tile.pixels), {}};
   for (int64_t tap = 0; tap < shape.kw; ++tap) {
     PixelSet valid = 0;
     for (int64_t i = 0; i < tile.pixels; ++i) {
@@ -30,14 +30,19 @@ static TileVariant make_variant(const ConvShape& shape, const RowTile& tile) {
   return variant;
 }
 
-Tiling make_tiling(const ConvShape& shape, const std::vector<RowTile>& tiles) {
-  Tiling tiling{tiles, {}, {}};
-  for (const RowTile& tile : tiles) {
-    TileVariant variant = make_variant(shape, tile);
-    auto found = std::find(tiling.variants.begin(), tiling.variants.end(), variant);
-    tiling.variant_of.push_back(static_cast<int>(found - tiling.variants.begin()));
-    if (found == tiling.variants.end()) tiling.variants.push_back(variant);
+void Tiling::append(const ConvShape& shape, const std::vector<RowTile>& more, int rows) {
+  for (const RowTile& tile : more) {
+    tiles.push_back(tile);
+    const TileVariant variant = make_variant(shape, tile, rows);
+    const auto found = std::find(variants.begin(), variants.end(), variant);
+    variant_of.push_back(static_cast<int>(found - variants.begin()));
+    if (found == variants.end()) variants.push_back(variant);
   }
+}
+
+Tiling make_tiling(const ConvShape& shape, const std::vector<RowTile>& tiles) {
+  Tiling tiling;
+  tiling.append(shape, tiles, 1);
   return tiling;
 }
 

@@ -20,9 +20,10 @@ struct TapRun {
   bool operator==(const TapRun&) const = default;
 };
 
-// Tiles of equal width and equal runs share code. Taps that are valid for no pixel are in no run.
+// Tiles of equal size and equal runs share code. Taps that are valid for no pixel are in no run.
 struct TileVariant {
-  int pixels = 0;
+  int rows = 1;    // of pixels
+  int pixels = 0;  // of a row
   std::vector<TapRun> runs;
   bool operator==(const TileVariant&) const = default;
   bool valid(int pixel, int64_t tap) const;
@@ -32,6 +33,7 @@ struct Tiling {
   std::vector<RowTile> tiles;
   std::vector<TileVariant> variants;
   std::vector<int> variant_of;  // by tile
+  void append(const ConvShape&, const std::vector<RowTile>&, int rows);
 };
 Tiling make_tiling(const ConvShape&, const std::vector<RowTile>&);
 llvm::Value* first_pixel(Emitter&, const Tiling&, llvm::Value* tile);

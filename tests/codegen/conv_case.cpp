@@ -91,8 +91,10 @@ ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm 
   kernel.shape = shape;
   kernel.algorithm = algorithm;
   kernel.collapsed = collapses(kernel.shape);
-  kernel.pixels = c.pixels, kernel.rows = c.rows, kernel.panel = c.panel, kernel.k_unroll = c.k_unroll;
+  kernel.pixels = c.pixels, kernel.panel = c.panel, kernel.k_unroll = c.k_unroll;
+  kernel.rows = std::min(c.rows, static_cast<int>(row_count(kernel.shape)));
   kernel.tiles = balanced_tiles(row_length(kernel.shape), c.pixels);
+  kernel.last_tiles = last_band_tiles(kernel.shape, kernel.rows, c.pixels);
   InputWindows windows = input_windows(kernel.shape, c.panel);
   kernel.reduce_blocks = windows.reduce_blocks, kernel.first_block = windows.first_block;
   kernel.sum = c.sum;
@@ -102,9 +104,8 @@ ConvKernel conv_kernel(const ConvCase& c, const ConvShape& shape, ConvAlgorithm 
 }
 
 int64_t conv_units(const ConvKernel& kernel) {
-  const int64_t rows = ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel) * kernel.shape.n *
-                       ceil_div(row_count(kernel.shape), kernel.rows);
-  return kernel.row_sums ? rows : rows * static_cast<int64_t>(kernel.tiles.size());
+  return ceil_div(ceil_div(kernel.shape.oc, kChannelBlock), kernel.panel) * kernel.shape.n *
+         units_of_image(kernel);
 }
 
 View place(StepBatch& batch, const Shape& shape, Layout layout, int64_t misalignment) {

@@ -13,7 +13,7 @@ struct ConvCase {
   Conv op{16, {3, 3}};  // its padding must be explicit, its epilogue empty
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   int pixels = 7, panel = 1, k_unroll = 4;
-  int rows = 1;                     // of a tile: 2 only with lanes
+  int rows = 1;                     // of a tile: more only with lanes
   int64_t strip = 0;                // of tiles
   int64_t pass_blocks = 0;          // direct only
   SumBlock sum;                     // direct only

@@ -172,7 +172,7 @@ TEST_CASE("grouped convolution with several groups in a vector") {
       c.op.groups = draw.between(1, std::max<int64_t>(40 / width, 4));
       c.x[1] = c.op.channels = width * c.op.groups;
       if (c.op.groups == 1 && width > 1) c.op.groups = 2, c.x[1] = c.op.channels = 2 * width;
-      c.rows = static_cast<int>(draw.between(1, 2));
+      c.rows = static_cast<int>(draw.between(1, 3));
       c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
       c.out_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
       if (c.x_layout == Layout::nhwc && c.out_layout == Layout::nhwc) c.misalignment = draw.between(1, 15);
@@ -193,7 +193,7 @@ TEST_CASE("grouped convolution that adds up rows for a global average") {
         c.op.groups = draw.between(2, std::max<int64_t>(40 / width, 3));
         c.x[1] = c.op.channels = width * c.op.groups;
         if (c.algorithm == ConvAlgorithm::lanes)
-          c.rows = static_cast<int>(draw.between(1, 2));
+          c.rows = static_cast<int>(draw.between(1, 3));
         else
           c.panel = static_cast<int>(width == 16 ? 1 : draw.between(1, ceil_div(c.op.channels, 16)));
         c.x_layout = draw.between(0, 2) == 0 ? Layout::nhwc : Layout::nchw16c;
@@ -228,10 +228,13 @@ TEST_CASE("convolution whose windows lie in the padding") {
       c.op.stride = {1, 2};
       cases.push_back(c);
       if (algorithm == ConvAlgorithm::direct) continue;
-      c.rows = 2;
-      cases.push_back(c);
-      c.op.dilation = {1, 1};
-      cases.push_back(c);
+      for (int rows : {2, 3}) {
+        c.rows = rows;
+        c.op.dilation = {2, 2};
+        cases.push_back(c);
+        c.op.dilation = {1, 1};
+        cases.push_back(c);
+      }
     }
   check_cases(cases);
 }
@@ -281,7 +284,7 @@ TEST_CASE("convolution with epilogues") {
       c.x = {2, draw.one_of({16, 20}), draw.between(1, 4), draw.between(1, 9)};
       c.op.channels = c.x.c();
       c.op.groups = algorithm == ConvAlgorithm::lanes ? c.x.c() / 4 : 1;
-      if (algorithm == ConvAlgorithm::lanes) c.rows = static_cast<int>(draw.between(1, 2));
+      if (algorithm == ConvAlgorithm::lanes) c.rows = static_cast<int>(draw.between(1, 3));
       c.op.kernel = {1, draw.one_of({1, 3})};
       c.op.padding = {Padding::Mode::explicit_, 0, c.op.kernel.w / 2, 0, c.op.kernel.w / 2};
       c.op.bias = true;

@@ -115,6 +115,9 @@ TEST_CASE("narrow groups on AVX2 have accumulators enough to hide an FMA's laten
     CHECK(small.rows == 2);
     CHECK(strided.rows * strided.pixels == 10);
     CHECK(strided.rows == 2);
+    const ConvChoice small_strided = grouped(14, 2);
+    CHECK(small_strided.rows == 3);
+    CHECK(small_strided.pixels == 4);
     for (int64_t image : {14, 28, 56}) {
       const ConvChoice large = grouped(image, 1);
       CHECK(large.rows == 1);

@@ -152,8 +152,8 @@ TEST_CASE("overrides that cannot be obeyed are refused with numbers") {
         "here 2 "
         "of 48 in and 48 out");
   CHECK(plan_error("conv rows=2") == "plan.txt:1:1: conv: rows=2 needs algorithm=lanes");
-  CHECK(plan_error("narrow algorithm=lanes rows=3") ==
-        "plan.txt:1:1: narrow: rows=3: a tile has at most 2 here");
+  CHECK(plan_error("narrow algorithm=lanes rows=4") ==
+        "plan.txt:1:1: narrow: rows=4: a tile has at most 3 here");
   CHECK(plan_error("narrow algorithm=lanes pixels=25 rows=2") ==
         "plan.txt:1:1: narrow: pixels=25 rows=2 panel=1 needs 54 vector registers, znver4 has 32; make the "
         "tile smaller");

@@ -152,8 +152,10 @@ class Executor {
       s.ih = s.oh = 1;
     }
     const int64_t panels = ceil_div(ceil_div(s.oc, 16), k.panel);
-    const int64_t of_row = k.row_sums ? 1 : static_cast<int64_t>(k.tiles.size());
-    REQUIRE(step.units == panels * s.n * ceil_div(s.oh, k.rows) * of_row);
+    const auto tiles = static_cast<int64_t>(k.tiles.size()), last = static_cast<int64_t>(k.last_tiles.size());
+    REQUIRE((last > 0) == (s.oh % k.rows > 0));
+    REQUIRE(step.units ==
+            panels * s.n * (k.row_sums ? ceil_div(s.oh, k.rows) : s.oh / k.rows * tiles + last));
     // Stored at once: an output that lay over x would show.
     each({s.n, s.oc, s.oh, s.ow}, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
       double value = k.has_bias ? weight(step.weights[1], c) : 0;
