@@ -507,11 +507,12 @@ std::string why_no_choice(const ConvShape& conv, const Target& t, const StepOver
 }
 
 int pool_pixels(const ConvShape& s, const Target& t) {
-  // Accumulators of whole blocks, leaving a few registers for inputs and constants; the loads of a row are
-  // shared by nothing, so that more pixels than hide the latency gain little.
-  const int64_t most = std::max<int64_t>(1, (t.vector_registers / 2 - 2) / vectors_per_block(t));
-  const int64_t tiles = ceil_div(s.ow, most);
-  return static_cast<int>(ceil_div(s.ow, tiles));
+  const auto columns = [&](int64_t pixels) {
+    return std::min(pixels * s.kw, (pixels - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1);
+  };
+  int64_t most = 1;
+  while (most < s.ow && columns(most + 1) <= pool_columns(t)) ++most;
+  return static_cast<int>(ceil_div(s.ow, ceil_div(s.ow, most)));
 }
 
 double traffic_microseconds(int64_t bytes, const Target& t) {

@@ -132,6 +132,12 @@ bool prefetches_rows(const ConvShape& s, const Target& t) {
   return s.kh > 1 && s.stride_h == 1 && 4 * s.n * s.ic * s.ih * s.iw > t.l2_bytes;
 }
 
+int64_t pool_columns(const Target& t) {
+  constexpr int64_t kEnough = 16;  // to hide an addition's latency, and for code that stays small
+  const int64_t vectors = ceil_div(kChannelBlock, t.vector_lanes);
+  return std::min((t.vector_registers - 2) / vectors, kEnough);
+}
+
 bool rereads_weights(const Target& t, int64_t pixels, int64_t panel) {
   return panel == 1 && 2 * t.vector_lanes == kChannelBlock && 2 * pixels + 3 > t.vector_registers;
 }

@@ -70,6 +70,8 @@ Passes choose_passes(const ConvKernel&, const Target&);
 // Whether a lanes kernel prefetches the rows of x that the next row of pixels reads: x does not stay in L2.
 // Zen 3: the depthwise layers of MobileNetV2 on 112x112 and 56x56 take 0.87 and 0.95 of the time.
 bool prefetches_rows(const ConvShape&, const Target&);
+// How many columns of x a pooling kernel takes at a time: their sums or maxima stay in registers.
+int64_t pool_columns(const Target&);
 // Whether groups are whole blocks of channels on both sides, so that a panel within a group wastes nothing.
 bool groups_are_whole_blocks(const ConvShape&);
 

@@ -2,13 +2,18 @@
 //
 //   for each unit (block, image, row, tile):                    the kernel function
 //     tile function of its class:                               never inlined
-//       acc[i] = -inf or 0
-//       for kernel row in range, run of taps, tap:              rolled
-//         acc[i] = max or sum (acc[i], x[pixel i, tap])
-//       out[i] = acc[i], divided by the window's size for an average
+//       column[c] = -inf or 0
+//       for kernel row in range:                                rolled
+//         column[c] = max or sum (column[c], x[column c])
+//       out[i] = max or sum of the window's columns, left to right, divided by its size for an average
+//
+// Neighbouring pixels share columns. A window of more than fit into registers is taken in parts.
 #include <limits>
+#include <set>
+#include <span>
 
 #include "codegen/cpu/conv.h"
+#include "passes/tiling.h"
 
 namespace cardinal {
 namespace {
@@ -66,31 +71,57 @@ struct PoolTile {
   }
 };
 
+// The columns of x that some pixel of a tile has, from the start of pixel 0's window, in order.
+std::vector<int64_t> columns_of(const PoolTile& tile) {
+  const ConvShape& s = tile.kernel.shape;
+  std::set<int64_t> columns;
+  for (const TapRun& run : tile.variant.runs)
+    for (int64_t tap = run.first; tap < run.end; ++tap)
+      for (int i = 0; i < tile.variant.pixels; ++i)
+        if (contains(run.pixels, i)) columns.insert(i * s.stride_w + tap * s.dilation_w);
+  return {columns.begin(), columns.end()};
+}
+
+// Whether a pixel's window has that column.
+bool has_column(const PoolTile& tile, int pixel, int64_t column) {
+  const ConvShape& s = tile.kernel.shape;
+  const int64_t from_start = column - pixel * s.stride_w;
+  return from_start >= 0 && from_start % s.dilation_w == 0 &&
+         tile.variant.valid(pixel, from_start / s.dilation_w);
+}
+
 Values reduce_tile(Emitter& e, const PoolTile& tile, llvm::Value* x) {
   const ConvShape& shape = tile.kernel.shape;
   const View& view = tile.step.inputs[0];
-  bool max = tile.kernel.mode == Mode::max;
-  auto one_row = [&](llvm::Value* r, Values acc) {
-    llvm::Value* x_row = e.element(x, e.mul(r, shape.dilation_h * view.stride_h));
-    auto one_tap = [&](PixelSet pixels, llvm::Value* s, Values acc) {
-      llvm::Value* x_tap = e.element(x_row, e.mul(s, shape.dilation_w * view.stride_w));
-      for (int i = 0; i < tile.variant.pixels; ++i) {
-        if (!contains(pixels, i)) continue;
-        llvm::Value* value =
-            e.load_block(view, e.element(x_tap, i * shape.stride_w * view.stride_w), tile.lanes(view));
-        llvm::Value*& a = acc[static_cast<size_t>(i)];
-        a = max ? e.fmax(a, value) : e.fadd(a, value);
-      }
+  const bool max = tile.kernel.mode == Mode::max;
+  llvm::Value* start = e.splat(max ? -std::numeric_limits<double>::infinity() : 0.0);
+  const auto combined = [&](llvm::Value* a, llvm::Value* b) { return max ? e.fmax(a, b) : e.fadd(a, b); };
+  const auto reduce_columns = [&](std::span<const int64_t> columns) {
+    const auto one_row = [&](llvm::Value* r, Values acc) {
+      llvm::Value* x_row = e.element(x, e.mul(r, shape.dilation_h * view.stride_h));
+      for (size_t c = 0; c < columns.size(); ++c)
+        acc[c] = combined(acc[c],
+                          e.load_block(view, e.element(x_row, columns[c] * view.stride_w), tile.lanes(view)));
       return acc;
     };
-    for (const TapRun& run : tile.variant.runs)
-      acc = e.for_range(run.first, run.end, 1, acc,
-                        [&](llvm::Value* s, Values acc) { return one_tap(run.pixels, s, acc); });
-    return acc;
+    return e.for_range(tile.rows.begin, tile.rows.end, 1, Values(columns.size(), start), one_row,
+                       tile.rows.trips);
   };
-  llvm::Value* start = e.splat(max ? -std::numeric_limits<double>::infinity() : 0.0);
-  Values acc(static_cast<size_t>(tile.variant.pixels), start);
-  return e.for_range(tile.rows.begin, tile.rows.end, 1, acc, one_row, tile.rows.trips);
+
+  Values acc(static_cast<size_t>(tile.variant.pixels));
+  const std::vector<int64_t> all = columns_of(tile);
+  const auto most = static_cast<size_t>(pool_columns(e.target));
+  for (std::span<const int64_t> rest = all; !rest.empty(); rest = rest.subspan(std::min(most, rest.size()))) {
+    const auto columns = rest.first(std::min(most, rest.size()));
+    const Values reduced = reduce_columns(columns);
+    for (size_t c = 0; c < columns.size(); ++c)
+      for (int i = 0; i < tile.variant.pixels; ++i)
+        if (llvm::Value*& a = acc[static_cast<size_t>(i)]; has_column(tile, i, columns[c]))
+          a = a ? combined(a, reduced[c]) : reduced[c];
+  }
+  for (llvm::Value*& a : acc)
+    if (!a) a = start;
+  return acc;
 }
 
 void divide_by_window(Emitter& e, const PoolTile& tile, Values& acc) {
