@@ -198,9 +198,9 @@ class ConvUnits {
   };
   // And those of a band.
   struct BandArguments {
-    llvm::Value *image, *row, *is_last;  // the first row; null: there is no band of fewer rows
-    RowRanges rows;                      // of no meaning for rows that the last band does not have
-    llvm::Value* sum;                    // null if rows are not added up
+    llvm::Value *image, *row;  // the first row
+    RowRanges rows;            // of no meaning for rows that the last band does not have
+    llvm::Value* sum;          // null if rows are not added up
   };
 
   void emit_pass(const UnitPass& pass) {
@@ -268,7 +268,7 @@ class ConvUnits {
   // A part of the images: a tile of a band, or tiles up to `end`. Those of the last band, if that has fewer
   // rows, come after the others in tiling_.
   struct Unit {
-    llvm::Value *image, *band, *is_last;
+    llvm::Value *image, *band, *is_last;  // null: there is no such band
     Index tile, end;
   };
 
@@ -294,7 +294,7 @@ class ConvUnits {
 
   // Of a unit, with panel class `p`. Its rows' sums, if there are any, are set to 0.
   BandArguments band_arguments(const PanelArguments& panel, const Unit& unit, int p) const {
-    BandArguments band{unit.image, e.mul(unit.band, kernel_.rows), unit.is_last, {}, nullptr};
+    BandArguments band{unit.image, e.mul(unit.band, kernel_.rows), {}, nullptr};
     for (int row = 0; row < kernel_.rows; ++row)
       band.rows.push_back(valid_rows(e, shape_, e.add(band.row, row)));
     if (!kernel_.row_sums) return band;
@@ -305,10 +305,10 @@ class ConvUnits {
         for (int j = 0; j < panels_.classes[static_cast<size_t>(p)].blocks; ++j)
           e.store_block(sums, e.splat(0.0), block_address(e, sums, band.sum, {.block = j, .h = row}));
       };
-      if (!band.is_last || row < shape_.oh % kernel_.rows)
+      if (!unit.is_last || row < shape_.oh % kernel_.rows)
         clear();
       else
-        e.if_then(e.builder.CreateNot(band.is_last), clear);
+        e.if_then(e.builder.CreateNot(unit.is_last), clear);
     }
     return band;
   }
@@ -316,7 +316,7 @@ class ConvUnits {
   // A tile of a band, the `of_strip`-th of its strip, with panel class `p`.
   void emit_tile(const PanelArguments& panel, const BandArguments& band, Index tile_index,
                  llvm::Value* of_strip, int p, const ReducePass& pass) {
-    const auto& [image, row, is_last, rows, sum] = band;
+    const auto& [image, row, rows, sum] = band;
     llvm::Value* place = e.value_of(tile_index);
     llvm::Value* pixel = first_pixel(e, tiling_, place);
     const BlockIndex window{image, 0, e.sub(e.mul(row, shape_.stride_h), shape_.pad_top),
