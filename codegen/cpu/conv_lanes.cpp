@@ -13,7 +13,6 @@
 // pass's accumulators and weights fit into the registers.
 #include <llvm/IR/IntrinsicsX86.h>
 
-#include <map>
 #include <tuple>
 
 #include "codegen/cpu/conv.h"
@@ -103,22 +102,6 @@ std::vector<PixelRows> rows_inside(const ConvTile& tile) {
   return found;
 }
 
-// Which multiply-adds a column's vector is for.
-struct Use {
-  int pixel;  // of a row
-  int64_t tap;
-};
-
-// By column from the start of pixel 0's window.
-std::map<int64_t, std::vector<Use>> uses_by_column(const ConvTile& tile) {
-  std::map<int64_t, std::vector<Use>> uses;
-  for (int i = 0; i < tile.variant.pixels; ++i)
-    for (int64_t s = 0; s < tile.shape.kw; ++s)
-      if (tile.variant.valid(i, s))
-        uses[i * tile.shape.stride_w + s * tile.shape.dilation_w].push_back({i, s});
-  return uses;
-}
-
 // One kernel row for channel k of the groups and some rows of pixels, w at tap 0.
 Values multiply_add(const Pass& p, PixelRows rows, llvm::Value* x, llvm::Value* w, llvm::Value* k,
                     Values acc) {
@@ -131,12 +114,12 @@ Values multiply_add(const Pass& p, PixelRows rows, llvm::Value* x, llvm::Value* 
   }
   const HeldTaps held = held_taps(p.tile.shape, e.target, p.tile.variant.rows * columns);
   std::map<int64_t, llvm::Value*> weights;
-  const auto all_uses = uses_by_column(p.tile);
+  const auto all_uses = uses_by_column(p.tile.shape, p.tile.variant);
   for (int64_t row = rows.first; row < rows.end; ++row)
     for (const auto& [column, uses] : all_uses) {
       const int64_t place = row * p.tile.shape.stride_h * p.x_view().stride_h + column * p.x_view().stride_w;
       llvm::Value* value = load_spread(p, e.element(x, place), k, indices);
-      for (const Use& use : uses) {
+      for (const ColumnUse& use : uses) {
         llvm::Value*& weight = weights[use.tap];
         if (!weight || !held.contains(use.tap))
           weight = e.load_block_here(e.element(w, use.tap * kChannelBlock), p.lanes);

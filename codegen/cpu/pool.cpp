@@ -9,7 +9,6 @@
 //
 // Neighbouring pixels share columns. A window of more than fit into registers is taken in parts.
 #include <limits>
-#include <set>
 #include <span>
 
 #include "codegen/cpu/conv.h"
@@ -71,25 +70,6 @@ struct PoolTile {
   }
 };
 
-// The columns of x that some pixel of a tile has, from the start of pixel 0's window, in order.
-std::vector<int64_t> columns_of(const PoolTile& tile) {
-  const ConvShape& s = tile.kernel.shape;
-  std::set<int64_t> columns;
-  for (const TapRun& run : tile.variant.runs)
-    for (int64_t tap = run.first; tap < run.end; ++tap)
-      for (int i = 0; i < tile.variant.pixels; ++i)
-        if (contains(run.pixels, i)) columns.insert(i * s.stride_w + tap * s.dilation_w);
-  return {columns.begin(), columns.end()};
-}
-
-// Whether a pixel's window has that column.
-bool has_column(const PoolTile& tile, int pixel, int64_t column) {
-  const ConvShape& s = tile.kernel.shape;
-  const int64_t from_start = column - pixel * s.stride_w;
-  return from_start >= 0 && from_start % s.dilation_w == 0 &&
-         tile.variant.valid(pixel, from_start / s.dilation_w);
-}
-
 Values reduce_tile(Emitter& e, const PoolTile& tile, llvm::Value* x) {
   const ConvShape& shape = tile.kernel.shape;
   const View& view = tile.step.inputs[0];
@@ -109,15 +89,18 @@ Values reduce_tile(Emitter& e, const PoolTile& tile, llvm::Value* x) {
   };
 
   Values acc(static_cast<size_t>(tile.variant.pixels));
-  const std::vector<int64_t> all = columns_of(tile);
+  const auto uses = uses_by_column(shape, tile.variant);
+  std::vector<int64_t> all;
+  for (const auto& [column, of_column] : uses) all.push_back(column);
   const auto most = static_cast<size_t>(pool_columns(e.target));
   for (std::span<const int64_t> rest = all; !rest.empty(); rest = rest.subspan(std::min(most, rest.size()))) {
     const auto columns = rest.first(std::min(most, rest.size()));
     const Values reduced = reduce_columns(columns);
     for (size_t c = 0; c < columns.size(); ++c)
-      for (int i = 0; i < tile.variant.pixels; ++i)
-        if (llvm::Value*& a = acc[static_cast<size_t>(i)]; has_column(tile, i, columns[c]))
-          a = a ? combined(a, reduced[c]) : reduced[c];
+      for (const ColumnUse& use : uses.at(columns[c])) {
+        llvm::Value*& a = acc[static_cast<size_t>(use.pixel)];
+        a = a ? combined(a, reduced[c]) : reduced[c];
+      }
   }
   for (llvm::Value*& a : acc)
     if (!a) a = start;

@@ -12,6 +12,14 @@ bool TileVariant::valid(int pixel, int64_t tap) const {
   });
 }
 
+std::map<int64_t, std::vector<ColumnUse>> uses_by_column(const ConvShape& shape, const TileVariant& variant) {
+  std::map<int64_t, std::vector<ColumnUse>> uses;
+  for (int i = 0; i < variant.pixels; ++i)
+    for (int64_t tap = 0; tap < shape.kw; ++tap)
+      if (variant.valid(i, tap)) uses[i * shape.stride_w + tap * shape.dilation_w].push_back({i, tap});
+  return uses;
+}
+
 static TileVariant make_variant(const ConvShape& shape, const RowTile& tile, int rows) {
   assert(tile.pixels <= 64);
   TileVariant variant{rows, static_cast<int>(tile.pixels), {}};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 
 #include "codegen/cpu/kernels.h"
 #include "passes/strips.h"
@@ -28,6 +29,14 @@ struct TileVariant {
   bool operator==(const TileVariant&) const = default;
   bool valid(int pixel, int64_t tap) const;
 };
+
+// What a column of the input is for in a tile.
+struct ColumnUse {
+  int pixel = 0;  // of a row
+  int64_t tap = 0;
+};
+// By column from the start of pixel 0's window.
+std::map<int64_t, std::vector<ColumnUse>> uses_by_column(const ConvShape&, const TileVariant&);
 
 struct Tiling {
   std::vector<RowTile> tiles;
