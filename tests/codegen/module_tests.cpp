@@ -10,6 +10,7 @@
 #include <fstream>
 #include <set>
 
+#include "codegen/weights_section.h"
 #include "passes/floor.h"
 #include "passes/planner.h"
 #include "tests/codegen/loaded_network.h"
@@ -188,6 +189,16 @@ TEST_CASE("text forms declare the weights and leave their bytes out") {
   REQUIRE(lines_with(assembly, "\t.hidden\tsmall_weights").size() == 1);
   REQUIRE(lines_with(assembly, "small_weights:").empty());
   REQUIRE(lines_with(assembly, "small_run:").size() == 1);
+}
+
+TEST_CASE("weights are put behind objects that have a section for them only") {
+  std::string text = "not an object";
+  CHECK_FALSE(put_weights_behind(text));
+  CHECK(text == "not an object");
+  SmallNetwork network("small");
+  network.image.weights_file = "small.weights";
+  std::string without = network.object();
+  CHECK_FALSE(put_weights_behind(without));
 }
 
 TEST_CASE("weights kept in a file are not in the object") {
